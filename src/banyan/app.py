@@ -1,0 +1,1 @@
+"""The composition root: settings in, wired objects out; alone it knows every capability."""

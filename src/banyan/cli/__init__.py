@@ -1,0 +1,1 @@
+"""The command ``banyan``. Read ``main.py`` first."""

@@ -1,0 +1,1 @@
+"""Run: one model on the machines you have. Read ``engine.py`` first."""

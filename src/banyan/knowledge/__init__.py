@@ -1,0 +1,1 @@
+"""Know: documents in, cited answers out. Read ``library.py`` first."""

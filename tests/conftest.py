@@ -1,0 +1,26 @@
+"""What every test may use: a home with the packaged models, and what the machine can do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REQUIRED = frozenset(filter(None, os.environ.get("BANYAN_REQUIRE", "").split(",")))
+
+
+def skip_or_fail(need: str, reason: str) -> None:
+    """Skip a test the machine cannot run; fail where ``BANYAN_REQUIRE`` names the need."""
+    if need in REQUIRED:
+        pytest.fail(f"{need} is required here: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def models_home() -> Path:
+    """The home that ``make test`` pulled the packaged models into (never the user's own)."""
+    home = Path(os.environ.get("BANYAN_TEST_HOME", Path(__file__).parent.parent / ".models"))
+    if not (home / "models" / "smollm2-135m-instruct").is_dir():
+        skip_or_fail("models", f"no packaged models under {home}; `make test` pulls them")
+    return home
