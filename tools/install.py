@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+PIP = (str(PYTHON), "-m", "pip", "--disable-pip-version-check")
+PINNED = ("--constraint", "constraints.txt")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_TIMEOUT_S = 3.0
 EXTRAS = {"engine": "[engine]", "dev": "[dev]", "small": ""}
@@ -39,26 +41,25 @@ def main(arguments: list[str]) -> int:
     if arguments[0] != "small" and not _installed("torch"):
         _install_torch()
     print("Installing Banyan and what it needs ...", flush=True)
-    _pip("install", "--constraint", "constraints.txt", "--editable", f".{EXTRAS[arguments[0]]}")
+    _pip("install", *PINNED, "--editable", f".{EXTRAS[arguments[0]]}")
     return 0
 
 
 def _install_torch() -> None:
     if not _has_nvidia() and _answers(CPU_INDEX):
         print("Installing torch for the CPU ...", flush=True)
-        _pip("install", "--constraint", "constraints.txt", "--index-url", CPU_INDEX, "torch")
+        _pip("install", *PINNED, "--index-url", CPU_INDEX, "torch")
         return
     if not _has_nvidia():
         _announce_cuda_packages()
     print("Installing torch from the configured index ...", flush=True)
-    _pip("install", "--constraint", "constraints.txt", "torch")
+    _pip("install", *PINNED, "torch")
 
 
 def _announce_cuda_packages() -> None:
     """Say what a CUDA build would cost on a machine that has no use for it."""
     plan = subprocess.run(
-        [PYTHON, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-"]
-        + ["--constraint", "constraints.txt", "torch"],
+        [*PIP, "install", "--dry-run", "--quiet", "--report", "-", *PINNED, "torch"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -97,11 +98,11 @@ def _installed(package: str) -> bool:
     return found.returncode == 0
 
 
-def _pip(*arguments: str) -> None:
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments[:1], "--quiet"]
-    finished = subprocess.run([*command, *arguments[1:]], cwd=ROOT)
+def _pip(command: str, *arguments: str) -> None:
+    quiet = () if sys.stdout.isatty() else ("--quiet",)  # a person sees pip's progress bars
+    finished = subprocess.run([*PIP, command, *quiet, *arguments], cwd=ROOT)
     if finished.returncode != 0:
-        print("→ pip failed; its message above says why. `make run` goes on where it stopped.")
+        print("→ pip failed; its message above says why. The same command goes on from there.")
         raise SystemExit(finished.returncode)
 
 
