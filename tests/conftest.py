@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,17 @@ def models_home() -> Path:
     if not (home / "models" / "smollm2-135m-instruct").is_dir():
         skip_or_fail("models", f"no packaged models under {home}; `make test` pulls them")
     return home
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slice", default="1/1", help="run part i of n of the selected tests (i/n)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the i-th of n parts, by the hash of each test's name, so that a part is stable."""
+    part, _, parts = config.getoption("--slice").partition("/")
+    if int(parts) > 1:
+        kept = [i for i in items if zlib.crc32(i.nodeid.encode()) % int(parts) == int(part) - 1]
+        dropped = [item for item in items if item not in set(kept)]
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
