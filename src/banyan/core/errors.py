@@ -2,6 +2,9 @@
 
     BanyanError                      who must act   http  exit
     ├── InputError                   the caller      400     2
+    │   ├── MethodNotAllowed         the caller      405     2
+    │   ├── RequestTimeout           the caller      408     2
+    │   ├── UnsupportedMediaType     the caller      415     2
     │   ├── UnsupportedOption        the caller      400     2
     │   ├── LimitExceeded            the caller      413     2
     │   ├── ContextTooLong           the caller      400     2
@@ -11,6 +14,8 @@
     │   │   └── UnknownDocument      the caller      404     3
     │   └── Conflict                 the caller      409     2
     ├── AccessError                  the caller      403     4
+    │   ├── CrossOrigin              the caller      403     4
+    │   ├── UnexpectedHost           the caller      421     4
     │   └── Unauthenticated          the caller      401     4
     ├── DocumentError                the caller      422     5
     │   ├── UnsupportedFormat        the caller      422     5
@@ -28,7 +33,9 @@
     │   └── RemoteModelFailed        the operator    502     6
     ├── StoreError                   the operator    500     7
     │   └── SchemaMismatch           the operator    500     7
+    ├── InternalError                the operator    500     1
     ├── Overloaded                   wait, then retry 503    8
+    ├── TooManyAttempts              wait, then retry 429    8
     ├── DeadlineExceeded             wait, then retry 504    8
     └── Cancelled                    nobody          499   130
 
@@ -60,11 +67,36 @@ class BanyanError(Exception):
 
 
 class InputError(BanyanError):
-    """The request cannot be understood or carried out as it stands."""
+    """The request cannot be understood or carried out as it stands.
+
+    ``field`` names the part of the request that is at fault, where there is one.
+    """
 
     actor = "caller"
     http_status = 400
     exit_code = 2
+
+    def __init__(self, message: str, *, remedy: str = "", field: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+
+class MethodNotAllowed(InputError):
+    """The address exists, and does not take this HTTP method."""
+
+    http_status = 405
+
+
+class RequestTimeout(InputError):
+    """The caller sent its request too slowly."""
+
+    http_status = 408
+
+
+class UnsupportedMediaType(InputError):
+    """The body is not of the content type this address takes."""
+
+    http_status = 415
 
 
 class UnsupportedOption(InputError):
@@ -119,6 +151,16 @@ class AccessError(BanyanError):
     actor = "caller"
     http_status = 403
     exit_code = 4
+
+
+class CrossOrigin(AccessError):
+    """A page of another origin made the browser send this; only our own pages may."""
+
+
+class UnexpectedHost(AccessError):
+    """The Host header names a machine this server does not answer for."""
+
+    http_status = 421
 
 
 class Unauthenticated(AccessError):
@@ -203,10 +245,21 @@ class SchemaMismatch(StoreError):
     """The store was written by another version."""
 
 
+class InternalError(BanyanError):
+    """A fault of Banyan's own; the log has the details, the caller gets none of them."""
+
+
 class Overloaded(BanyanError):
     """Too much is waiting already."""
 
     http_status = 503
+    exit_code = 8
+
+
+class TooManyAttempts(BanyanError):
+    """Too many wrong keys from one address."""
+
+    http_status = 429
     exit_code = 8
 
 

@@ -50,6 +50,8 @@ class Settings:
     max_waiting: int = _setting(256, "Requests that may wait for the engine.")
     idle_unload_s: float = _setting(600.0, "Seconds without use after which a model is unloaded.")
     request_timeout_s: float = _setting(300.0, "Longest time one request may take.")
+    max_streams: int = _setting(64, "Answers and generations the server works on at one time.")
+    max_connections: int = _setting(512, "Connections the server keeps open at one time.")
     max_upload_bytes: int = _setting(200 * MIB, "Largest file that is accepted.")
     max_body_bytes: int = _setting(4 * MIB, "Largest JSON body that is accepted.")
     max_question_chars: int = _setting(4000, "Longest question that is accepted.")
