@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from banyan.core.types import Language
@@ -26,7 +27,7 @@ class Block:
     page: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is computed once is kept in __dict__
 class Document:
     """A parsed file: its blocks, and the one text that every offset points into."""
 
@@ -34,12 +35,12 @@ class Document:
     media_type: str
     blocks: tuple[Block, ...]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The blocks joined by a blank line; ``block_starts`` says where each begins."""
         return "\n\n".join(block.text for block in self.blocks)
 
-    @property
+    @cached_property
     def block_starts(self) -> list[int]:
         starts, position = [], 0
         for block in self.blocks:
