@@ -67,6 +67,6 @@ clean: ## remove what the targets made, the environment included
 	@$(PYTHON) tools/install.py dev
 	@touch $@ .venv/installed-run
 
-$(HOME_FOR_TESTS)/ready: .venv/installed-dev src/banyan/models/catalogue.json
+$(HOME_FOR_TESTS)/ready: .venv/installed-dev src/banyan/models/catalogue.toml
 	@BANYAN_HOME=$(HOME_FOR_TESTS) $(BIN)/banyan models pull --embedded
 	@touch $@
