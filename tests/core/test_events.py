@@ -11,6 +11,7 @@ from banyan.core.events import (
     Event,
     Failed,
     GenerationDone,
+    ModelReady,
     PassagesFound,
     Progress,
     Refused,
@@ -30,6 +31,7 @@ CITATION = Citation(
 EVENTS: list[Event] = [
     Progress(stage="embed", done=1, total=2),
     DocumentAdded(document_id="d", path="a.md", status="ready"),
+    ModelReady(name="m", path="/m.gguf", size_bytes=1, already=False),
     PassagesFound(passages=(PASSAGE,)),
     SentenceReady(text="text", citations=(CITATION,), support=0.9),
     Refused(reason="no", nearest=(PASSAGE,)),
@@ -50,7 +52,7 @@ def test_every_kind_of_event_becomes_json_that_names_its_type() -> None:
 
 
 def test_nested_records_become_objects() -> None:
-    body = to_json(EVENTS[3])
+    body = to_json(EVENTS[4])
     assert body["citations"] == [
         {
             "number": 1, "passage_id": "p", "document_id": "d", "title": "T", "page": None,

@@ -28,9 +28,11 @@
     │   ├── CheckpointInvalid        the operator    500     6
     │   ├── UnsupportedModel         the operator    500     6
     │   ├── HashMismatch             the operator    500     6
+    │   ├── DownloadFailed           the operator    502     6
     │   ├── EngineMissing            the operator    501     6
     │   ├── EngineFailed             the operator    500     6
     │   └── RemoteModelFailed        the operator    502     6
+    │       └── RemoteKeyRefused     the operator    502     6
     ├── StoreError                   the operator    500     7
     │   └── SchemaMismatch           the operator    500     7
     ├── InternalError                the operator    500     1
@@ -219,6 +221,12 @@ class HashMismatch(ModelError):
     """A downloaded or stored file is not the one the catalogue names."""
 
 
+class DownloadFailed(ModelError):
+    """The package index did not give a model's package."""
+
+    http_status = 502
+
+
 class EngineMissing(ModelError):
     """The extra ``engine`` (torch) is not installed."""
 
@@ -233,6 +241,10 @@ class RemoteModelFailed(ModelError):
     """The OpenAI-compatible server did not answer as it should."""
 
     http_status = 502
+
+
+class RemoteKeyRefused(RemoteModelFailed):
+    """The server refused the key it was given (not the caller's key to Banyan)."""
 
 
 class StoreError(BanyanError):

@@ -31,6 +31,16 @@ class DocumentAdded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReady:
+    """A model is here, whole and verified; ``already``: it was here before."""
+
+    name: str
+    path: str
+    size_bytes: int
+    already: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassagesFound:
     """The passages an answer will rest on, best first."""
 
@@ -95,6 +105,7 @@ class Failed:
 Event = (
     Progress
     | DocumentAdded
+    | ModelReady
     | PassagesFound
     | SentenceReady
     | Refused
@@ -107,6 +118,7 @@ Event = (
 _NAMES = {
     Progress: "progress",
     DocumentAdded: "document_added",
+    ModelReady: "model_ready",
     PassagesFound: "passages_found",
     SentenceReady: "sentence_ready",
     Refused: "refused",

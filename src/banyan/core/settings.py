@@ -101,3 +101,8 @@ def table() -> list[tuple[str, object, str]]:
         (PREFIX + entry.name.upper(), entry.default, entry.metadata["help"])
         for entry in fields(Settings)
     ]
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """This process's environment with ``changes``, for a child process that works for the user."""
+    return {**os.environ, **changes}

@@ -1,1 +1,1 @@
-"""The shelf of models: what there is, where it lies, and remote ones that speak the OpenAI API."""
+"""The shelf of models: what can be had, what is installed, what answers elsewhere."""
