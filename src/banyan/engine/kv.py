@@ -1,0 +1,95 @@
+"""The paged KV cache: one pool of pages per layer, addressed by the page tables in a batch.
+
+Which page belongs to whom is decided by the scheduler (``pages.py``); how a batch attends is
+planned in ``attention.py``. A pool of one layer stands alone, so it can leave or live elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from banyan.engine.attention import (
+    AttentionPlan,
+    attend_decodes,
+    attend_prefill,
+    plan_attention,
+)
+from banyan.engine.batch import Batch
+
+
+def page_bytes(
+    *, layers: int, kv_heads: int, head_dim: int, page_size: int, dtype: torch.dtype
+) -> int:
+    """Bytes of one page over all layers, keys and values."""
+    return 2 * layers * page_size * kv_heads * head_dim * dtype.itemsize
+
+
+class PagedKV:
+    """The pools of all layers, and the plan of the batch in hand that they share."""
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        pages: int,
+        page_size: int,
+        dtype: torch.dtype,
+    ) -> None:
+        shape = (pages, page_size, kv_heads, head_dim)
+        self.page_size = page_size
+        self.dtype = dtype
+        self.layers = [LayerPages(self, shape) for _ in range(layers)]
+        self.size_bytes = pages * page_bytes(
+            layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
+        )
+        self._planned_batch: Batch | None = None
+        self._plans: dict[int | None, AttentionPlan] = {}
+
+    def plan(self, batch: Batch, window: int | None) -> AttentionPlan:
+        """The plan of ``batch`` for layers of this window, made by the first that asks."""
+        if self._planned_batch is not batch:
+            self._planned_batch = batch
+            self._plans = {}
+        if window not in self._plans:
+            self._plans[window] = plan_attention(
+                batch, page_size=self.page_size, window=window, dtype=self.dtype
+            )
+        return self._plans[window]
+
+
+class LayerPages:
+    """The keys and values of one layer: a ``LayerKV`` over pages."""
+
+    def __init__(self, cache: PagedKV, shape: tuple[int, int, int, int]) -> None:
+        self._cache = cache
+        self.keys = _untouched_zeros(shape, cache.dtype)
+        self.values = _untouched_zeros(shape, cache.dtype)
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, batch: Batch, *, scale: float, window: int | None
+    ) -> Tensor:
+        """See ``LayerKV``; the result has q's shape and type."""
+        plan = self._cache.plan(batch, window)
+        self.keys.flatten(0, 1).index_copy_(0, plan.slots, k)
+        self.values.flatten(0, 1).index_copy_(0, plan.slots, v)
+        if not plan.prefills and len(plan.decodes) == 1:
+            return attend_decodes(q, self.keys, self.values, plan.decodes[0], scale)
+        out = torch.empty_like(q)
+        for group in plan.decodes:
+            chosen = q.index_select(0, group.rows)
+            out[group.rows] = attend_decodes(chosen, self.keys, self.values, group, scale)
+        for prefill in plan.prefills:
+            attend_prefill(q, self.keys, self.values, prefill, scale, out)
+        return out
+
+
+def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeros that take no memory until written; masked keys must be finite, so not ``empty``."""
+    count = dtype.itemsize
+    for size in shape:
+        count *= size
+    return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(shape)
