@@ -16,6 +16,7 @@ from banyan.core.errors import NotFound, RemoteModelFailed, StoreError, UnknownM
 from banyan.core.events import TokenReady
 from banyan.core.types import Message, ModelInfo, Sampling
 from banyan.models.catalogue import catalogue, close_to
+from banyan.models.discover import LocalServer, discover
 from banyan.models.endpoint import Endpoint, endpoint
 from banyan.models.exchange import fetch_json
 from banyan.models.lock import exclusive
@@ -56,9 +57,13 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A connection that answered: the models its server has and what it said to the test."""
+    """A connection that answered, without its key: its name here, the models its server has and
+    what ``model`` said to the test."""
 
-    connection: Connection
+    name: str
+    url: str
+    model: str
+    kind: ModelKind
     models: tuple[str, ...]
     sample: str
 
@@ -110,7 +115,18 @@ class Connections:
         )
         connection, sample = _try(connection, to, context)
         connection = self._keep(connection, context, named=bool(name))
-        return Connected(connection=connection, models=tuple(models), sample=sample)
+        return Connected(
+            name=connection.name,
+            url=connection.url,
+            model=connection.model,
+            kind=connection.kind,
+            models=tuple(models),
+            sample=sample,
+        )
+
+    def discover(self, context: Context) -> Sequence[LocalServer]:
+        """The servers on this machine's usual ports, connected or not."""
+        return discover(context)
 
     def remove(self, name: str, context: Context) -> Connection:
         with exclusive(self._lock, context):
