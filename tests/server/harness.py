@@ -1,0 +1,57 @@
+"""A real server around a stub app: a free port, a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.applications import Starlette
+from tests.server.stubs import StubApp
+
+from banyan.server.main import build_app
+from banyan.server.running import listen, make_server, url_of
+from banyan.server.site import Site
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens: its address, the app behind it, its site."""
+
+    url: str
+    port: int
+    app: StubApp
+    site: Site
+    stop: Callable[[], None]
+
+
+def build(app: Any, **changes: Any) -> Starlette:
+    """The ASGI application of a stub app, with some settings changed."""
+    return build_app(app, replace(app.settings, **changes))
+
+
+@contextmanager
+def running(app: StubApp, **changes: Any) -> Iterator[Running]:
+    """A real server on a free port, in a thread of its own."""
+    application = build(app, **changes)
+    site: Site = application.state.site
+    listener = listen("127.0.0.1", 0)
+    up = threading.Event()
+    server = make_server(application, site, up.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+    try:
+        assert up.wait(10)
+        port = listener.getsockname()[1]
+        yield Running(url=url_of(listener, "127.0.0.1"), port=port, app=app, site=site, stop=stop)
+    finally:
+        stop()
+        listener.close()
