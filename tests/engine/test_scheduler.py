@@ -157,6 +157,41 @@ def test_the_youngest_gives_way_and_still_draws_the_same_tokens() -> None:
     assert crowded.pool.free == crowded.pool.total
 
 
+def hold_a_prefix(scheduler: Scheduler) -> Prefix:
+    """Compute a prefix of three pages and leave it held with no member running."""
+    prefix = scheduler.share(12)
+    assert prefix is not None
+    run_to_the_end(
+        scheduler, scheduler.add(list(range(14)), max_length=14, next_logit=12, prefix=prefix)
+    )
+    assert scheduler.pool.free == scheduler.pool.total - 3
+    return prefix
+
+
+@pytest.mark.parametrize("prompt_length", [4, 28])
+def test_a_held_prefix_gives_way_to_a_sequence_that_needs_its_pages(prompt_length: int) -> None:
+    scheduler = make(pages=8)
+    prefix = hold_a_prefix(scheduler)
+    sequence = generate(scheduler, list(range(prompt_length)), 33 - prompt_length)
+    run_to_the_end(scheduler, sequence)
+    assert len(sequence.tokens) == 33
+    scheduler.unshare(prefix)
+    assert scheduler.pool.free == scheduler.pool.total
+
+
+def test_a_preempted_sequence_keeps_its_place_in_the_queue() -> None:
+    order: list[int] = []
+    scheduler = make(pages=8)
+    sequences = [generate(scheduler, [n, n], 20) for n in range(4)]
+    slots, known = Slots(), {sequence.id: sequence for sequence in sequences}
+    while scheduler.has_work:
+        batch = scheduler.next()
+        assert batch is not None
+        scheduler.finish(batch.id, slots.run(batch, known))
+        order += [entry.id for entry in sequences if entry.ended and entry.id not in order]
+    assert order == [entry.id for entry in sequences]
+
+
 class SchedulerMachine(RuleBasedStateMachine):
     """Add, step, finish in any order, cancel; memory and bookkeeping must agree throughout."""
 
