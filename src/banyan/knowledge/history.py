@@ -6,7 +6,7 @@ documents they quote, so that a deleted document takes them with it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from banyan.core.context import Context, Step
@@ -33,7 +33,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRecord:
-    """Everything that led to one answer, or to one list of search results."""
+    """Everything that led to one answer, or to one list of search results.
+
+    ``document_ids`` are the documents that any part of it names, the steps included.
+    """
 
     id: str
     base_id: str
@@ -45,12 +48,8 @@ class TraceRecord:
     seconds: float
     steps: tuple[Step, ...] = ()
     passages: tuple[Passage, ...] = ()
-    answer: tuple[SentenceReady, ...] = field(default=())
-
-    @property
-    def document_ids(self) -> frozenset[str]:
-        """The documents quoted anywhere in the record."""
-        return frozenset(passage.document_id for passage in self.passages)
+    answer: tuple[SentenceReady, ...] = ()
+    document_ids: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The record as JSON values, its steps in order."""

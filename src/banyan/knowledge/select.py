@@ -1,0 +1,146 @@
+"""Select the sentences of an answer: the best one of the best passages, and what it leaves open.
+
+A sentence counts by the question's terms it holds (those of the document's title little, because
+every sentence there is about them), by its cosine, and by how good its passage is. A second and a
+third sentence come only when they cover terms that nothing before them did.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from banyan.core.types import Citation
+from banyan.knowledge import weights
+from banyan.knowledge.coverage import Coverage, text_terms
+from banyan.knowledge.fuse import Candidate
+from banyan.knowledge.retrieve import Query
+from banyan.knowledge.snapshot import SentenceHit
+from banyan.knowledge.weights import SelectionWeights
+
+PASSAGES = 3
+"""Sentences are chosen among those of the best three passages."""
+
+MAX_SENTENCES = 3
+MIN_GAIN = 0.15
+"""The share of the question that a further sentence must newly cover."""
+
+MIN_RELATIVE_COSINE = 0.6
+"""How near the question a further sentence must be, as a share of the first one's cosine."""
+
+_ASKS_A_NUMBER = re.compile(
+    r"多少|[几幾][个個年天月次人种種歲岁点點]?|何時|何时|时候|時候|哪一?年|"
+    r"\b(?:when|how (?:many|much|long|old|far|large|big|tall|high|often)|"
+    r"(?:what|which) (?:year|date|day|month|percent|percentage|number))\b",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"\d")
+_HEADING_CHARS = 80
+_CLOSED = re.compile(r"[.!?。！？…:：;；|][\"'”’」』）)\]]*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A sentence chosen to answer, and why."""
+
+    candidate: Candidate
+    hit: SentenceHit
+    terms: frozenset[str]
+    overlap: float
+    score: float
+
+    def citation(self, number: int) -> Citation:
+        """The [number] that points at exactly this sentence."""
+        passage = self.candidate.passage
+        return Citation(
+            number=number,
+            passage_id=passage.id,
+            document_id=passage.document_id,
+            title=passage.title,
+            page=passage.page,
+            start=self.hit.start,
+            end=self.hit.end,
+            quote=self.hit.text,
+        )
+
+
+def select(query: Query, candidates: Sequence[Candidate], coverage: Coverage) -> list[Quote]:
+    """One to ``MAX_SENTENCES`` quotes, the best first; none where there is no sentence."""
+    ranked = rank_sentences(query, candidates, coverage)
+    if not ranked:
+        return []
+    chosen = [ranked[0]]
+    covered = ranked[0].terms
+    for quote in ranked[1:]:
+        if len(chosen) == MAX_SENTENCES:
+            break
+        gain = coverage.share(covered | quote.terms) - coverage.share(covered)
+        near = quote.hit.cosine >= MIN_RELATIVE_COSINE * chosen[0].hit.cosine
+        if gain >= MIN_GAIN and near and _is_new(quote, chosen):
+            chosen.append(quote)
+            covered |= quote.terms
+    return chosen
+
+
+def rank_sentences(
+    query: Query, candidates: Sequence[Candidate], coverage: Coverage
+) -> list[Quote]:
+    """Every sentence of the best passages, best first; headings only where nothing else is."""
+    quotes = [
+        quote
+        for candidate in candidates[:PASSAGES]
+        for quote in _quotes(query, candidate, coverage)
+    ]
+    return sorted(quotes, key=lambda quote: -quote.score)
+
+
+def selection_weights(query: Query, *, across: bool) -> SelectionWeights:
+    if across:
+        return weights.SELECT_ACROSS
+    return weights.SELECT_ENGLISH if query.question.language == "en" else weights.SELECT_CHINESE
+
+
+def _quotes(query: Query, candidate: Candidate, coverage: Coverage) -> list[Quote]:
+    by = selection_weights(query, across=candidate.across)
+    title = text_terms(candidate.passage.title)
+    asks_number = _ASKS_A_NUMBER.search(query.question.text) is not None
+    quotes = []
+    heading: frozenset[str] = frozenset()
+    for hit in candidate.sentences:
+        found = text_terms(hit.text)
+        if _is_heading(candidate, hit):
+            heading = found
+            continue
+        overlap = coverage.share(found, discount=title, rate=by.title)
+        under = coverage.share(heading - found - title)
+        score = (
+            overlap
+            + by.heading * under
+            + by.cosine * hit.cosine
+            + by.passage * candidate.passage.score
+            + by.log_length * math.log(max(len(hit.text), 1))
+            + (by.number if asks_number and _DIGIT.search(hit.text) else 0.0)
+        )
+        quotes.append(
+            Quote(candidate=candidate, hit=hit, terms=found, overlap=overlap, score=score)
+        )
+    return quotes
+
+
+def _is_heading(candidate: Candidate, hit: SentenceHit) -> bool:
+    """A short paragraph of one line without an end: it names what follows, it answers nothing."""
+    passage = candidate.passage
+    if hit.text in passage.heading_path or hit.text == passage.title:
+        return True
+    if len(hit.text) > _HEADING_CHARS or _CLOSED.search(hit.text):
+        return False
+    before = passage.text[: hit.start - passage.start]
+    after = passage.text[hit.end - passage.start :]
+    alone = not before.strip() or before.endswith("\n\n")
+    return alone and after.startswith("\n\n") and bool(after.strip())
+
+
+def _is_new(quote: Quote, chosen: Sequence[Quote]) -> bool:
+    return all(quote.hit.text != before.hit.text for before in chosen)
