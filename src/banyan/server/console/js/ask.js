@@ -1,0 +1,202 @@
+/** The Ask page: sample questions first, then a conversation whose sentences point at passages. */
+
+import { api } from "./api.js";
+import { turnView } from "./answer.js";
+import { createComposer } from "./composer.js";
+import { openConnect } from "./connect.js";
+import {
+  answerMode,
+  ask,
+  conversationTurns,
+  draft,
+  isAnswering,
+  newConversation,
+  setAnswerMode,
+  stopAnswer,
+  watchConversation,
+} from "./conversation.js";
+import { el, fill, oncePerFrame, reconcile } from "./dom.js";
+import { icon, productMark } from "./icons.js";
+import { isChinese, langOf, language, t } from "./i18n.js";
+import { errorCard } from "./notices.js";
+import { currentBase, get, on } from "./state.js";
+
+const SAMPLE_BASE = "sample";
+const NEAR_BOTTOM_PX = 160;
+
+/** What writes the answers, and where to change it. */
+function modeControl() {
+  const node = el("div.mode");
+  const render = () => {
+    const writer = get("answerModel");
+    if (!writer) {
+      fill(
+        node,
+        el("span.pill", { title: t("mode.extractive.hint") }, t("mode.extractive")),
+        el(
+          "button.link-button",
+          { type: "button", on: { click: () => openConnect() } },
+          t("mode.connect"),
+        ),
+      );
+      return;
+    }
+    const select = el(
+      "select.select.small",
+      { "aria-label": t("mode.label"), on: { change: () => setAnswerMode(select.value) } },
+      el("option", { value: "" }, t("mode.written", { model: writer })),
+      el("option", { value: "extractive" }, t("mode.extractive")),
+    );
+    select.value = answerMode();
+    fill(node, select);
+  };
+  render();
+  return { node, stop: on("answerModel", render) };
+}
+
+function questionButton(question) {
+  return el(
+    "button.sample",
+    { type: "button", lang: langOf(question), on: { click: () => ask(question) } },
+    el("span", {}, question),
+    icon("arrow"),
+  );
+}
+
+/** The questions in columns by language, the interface's own first. */
+function questionColumns(questions) {
+  const chinese = questions.filter(isChinese);
+  const english = questions.filter((question) => !isChinese(question));
+  const columns = [
+    [english, "English", "en"],
+    [chinese, "中文", "zh-CN"],
+  ].filter(([list]) => list.length);
+  if (language() === "zh") columns.reverse();
+  return columns.map(([list, name, lang]) =>
+    el(
+      "section.sample-column",
+      { "aria-label": name, lang },
+      columns.length > 1 && el("h2.sample-language", {}, name),
+      list.map(questionButton),
+    ),
+  );
+}
+
+function skeletonColumns() {
+  const column = () => el("div.sample-column", {}, [1, 2, 3].map(() => el("div.skeleton.sample")));
+  return [column(), column()];
+}
+
+async function loadQuestions(node, base) {
+  try {
+    const { questions } = await api.questions(base);
+    fill(node, questionColumns(questions));
+    if (base === SAMPLE_BASE && questions.length) {
+      node.after(el("p.sample-hint", {}, t("ask.sample.hint")));
+    }
+  } catch (error) {
+    if (error.status === 404) fill(node);
+    else fill(node, errorCard(error, () => loadQuestions(node, base)));
+  }
+}
+
+function emptyBase() {
+  return el(
+    "div.empty-note",
+    {},
+    el("p", {}, get("base") ? t("ask.empty.documents") : t("ask.empty.bases")),
+    el("a.button.primary", { href: "#/documents" }, icon("upload"), t("ask.empty.add")),
+  );
+}
+
+function welcome() {
+  const body = el("div.samples", {}, skeletonColumns());
+  const node = el(
+    "section.welcome",
+    {},
+    el("div.welcome-mark", {}, productMark()),
+    el("h1", {}, t("ask.title")),
+    el("p.welcome-text", {}, t("ask.text")),
+    body,
+  );
+  let shown = null;
+  node.refresh = () => {
+    const base = currentBase();
+    const key = `${get("base")}:${base?.documents}`;
+    if (!get("bases").length || shown === key) return;
+    shown = key;
+    if (base.documents) loadQuestions(body, base.id);
+    else body.replaceWith(emptyBase());
+  };
+  node.refresh();
+  return node;
+}
+
+function conversationHead() {
+  return el(
+    "div.thread-head",
+    {},
+    el("h1", {}, currentBase()?.title ?? t("ask.nav")),
+    el(
+      "button.button.small",
+      { type: "button", on: { click: newConversation } },
+      icon("plus"),
+      t("ask.new"),
+    ),
+  );
+}
+
+/** Keys for turns: the same question asked twice is two turns. */
+const keys = new WeakMap();
+let nextKey = 0;
+function keyOf(turn) {
+  if (!keys.has(turn)) keys.set(turn, String((nextKey += 1)));
+  return keys.get(turn);
+}
+
+function mount(root) {
+  const mode = modeControl();
+  const composer = createComposer(
+    {
+      label: t("ask.composer"),
+      placeholder: t("ask.placeholder"),
+      draft,
+      onSend: ask,
+      onStop: stopAnswer,
+    },
+    mode.node,
+  );
+  const scroller = el("div.scroller");
+  const thread = el("div.thread", { role: "log", "aria-label": t("ask.log") });
+  let start = null;
+  let shown = 0;
+
+  function render() {
+    const turns = conversationTurns();
+    composer.setBusy(isAnswering());
+    if (!turns.length) {
+      start = start ?? welcome();
+      if (!start.isConnected) fill(scroller, start);
+      shown = 0;
+      return;
+    }
+    if (!thread.isConnected) fill(scroller, conversationHead(), thread);
+    start = null;
+    const room = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    reconcile(thread, turns, keyOf, turnView);
+    if (turns.length !== shown || room < NEAR_BOTTOM_PX) scroller.scrollTop = scroller.scrollHeight;
+    shown = turns.length;
+  }
+
+  fill(root, el("div.page.page-ask", {}, scroller, el("div.dock", {}, composer.node)));
+  const stopWatching = watchConversation(oncePerFrame(render));
+  const stopBases = on("bases", () => start?.refresh());
+  render();
+  return () => {
+    stopWatching();
+    stopBases();
+    mode.stop();
+  };
+}
+
+export const askPage = { mount };
