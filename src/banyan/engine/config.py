@@ -1,0 +1,180 @@
+"""What a model is and how the engine shall run it: facts, without torch.
+
+``ModelConfig`` and ``EncoderConfig`` are read from a checkpoint and never changed; ``EngineConfig``
+is what an operator chose, and ``resolve`` turns its "auto" into facts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from banyan.core.errors import CheckpointInvalid, InputError
+
+Precision = Literal["auto", "fp32", "bf16", "packed"]
+Activation = Literal["silu", "gelu_tanh"]
+Pooling = Literal["mean", "cls"]
+RopeKind = Literal["plain", "linear", "dynamic", "yarn", "llama3", "divisors"]
+
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "packed")
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RopeConfig:
+    """Rotary position embedding (Su et al. 2021) and how it was stretched.
+
+    ``linear`` divides positions by ``factor`` (Chen et al. 2023); ``dynamic`` raises theta with the
+    length (NTK); ``yarn`` is Peng et al. 2023; ``llama3`` is Meta's smoothed variant; ``divisors``
+    divides each frequency by its own number, as GGUF files store the llama3 variant.
+    """
+
+    theta: float = 10_000.0
+    kind: RopeKind = "plain"
+    factor: float = 1.0
+    original_context: int = 0
+    low_frequency_factor: float = 1.0
+    high_frequency_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+    attention_factor: float = 1.0
+    divisors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The architecture of a decoder.
+
+    ``ropes`` are the distinct rotations and ``layer_ropes[i]`` the one of layer i; ``windows[i]``
+    is how many positions layer i sees, itself included (None: all). ``sandwich_norms`` are
+    Gemma's norms after attention and after the feed-forward network.
+    """
+
+    family: str
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    norm_eps: float
+    activation: Activation
+    attention_scale: float
+    ropes: tuple[RopeConfig, ...]
+    layer_ropes: tuple[int, ...]
+    windows: tuple[int | None, ...]
+    context_length: int
+    qkv_bias: bool = False
+    output_bias: bool = False
+    ffn_bias: bool = False
+    qk_norm: bool = False
+    sandwich_norms: bool = False
+    embedding_scale: float = 1.0
+    tied: bool = False
+    bos_id: int | None = None
+    eos_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = ("layers", "hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab")
+        for name in (*sizes, "context_length"):
+            if getattr(self, name) <= 0:
+                raise CheckpointInvalid(f"The checkpoint says {name} = {getattr(self, name)}.")
+        if self.heads % self.kv_heads:
+            raise CheckpointInvalid(
+                f"{self.heads} attention heads cannot share {self.kv_heads} key-value heads."
+            )
+        if self.head_dim % 2:
+            raise CheckpointInvalid(f"A head of {self.head_dim} numbers cannot be rotated.")
+        if not len(self.layer_ropes) == len(self.windows) == self.layers:
+            raise CheckpointInvalid(f"The layer list does not name {self.layers} layers.")
+
+    @property
+    def kv_elements_per_token(self) -> int:
+        """Numbers of keys and values that one token leaves in all layers together."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """The architecture of a BERT encoder and how its rows become one vector."""
+
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    vocab: int
+    positions: int
+    norm_eps: float
+    pooling: Pooling = "mean"
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "hidden", "ffn", "heads", "vocab", "positions", "max_tokens"):
+            if getattr(self, name) <= 0:
+                raise CheckpointInvalid(f"The checkpoint says {name} = {getattr(self, name)}.")
+        if self.hidden % self.heads:
+            raise CheckpointInvalid(f"{self.hidden} cannot be cut into {self.heads} heads.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """How an engine shall run. Sizes in bytes; ``threads`` 0 is every core.
+
+    ``packed_copy`` keeps a bf16 copy beside packed weights: prefill is then as fast as in bf16,
+    for the memory of both.
+    """
+
+    precision: Precision = "auto"
+    threads: int = 0
+    kv_cache_bytes: int = 512 << 20
+    max_batch_tokens: int = 512
+    max_sequences: int = 32
+    max_waiting: int = 256
+    page_size: int = 16
+    packed_copy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"{self.precision!r} is not a precision.",
+                remedy=f"Choose one of {', '.join(PRECISIONS)}.",
+            )
+        if self.threads < 0:
+            raise InputError(f"threads = {self.threads} is negative.", remedy="0 is every core.")
+        names = ("kv_cache_bytes", "max_batch_tokens", "max_sequences", "max_waiting", "page_size")
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} = {getattr(self, name)} must be positive.")
+
+    def resolve(self, *, bf16_is_fast: bool | None = None) -> EngineConfig:
+        """The same choices with "auto" and 0 replaced by what this machine is.
+
+        Auto is bf16 where the processor multiplies it (AMX or AVX512-BF16) and fp32 elsewhere.
+        """
+        fast = has_fast_bf16() if bf16_is_fast is None else bf16_is_fast
+        precision: Precision = self.precision
+        if precision == "auto":
+            precision = "bf16" if fast else "fp32"
+        return replace(self, precision=precision, threads=self.threads or available_cores())
+
+
+def available_cores() -> int:
+    """Cores this process may run on, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_fast_bf16(cpuinfo: Path = CPUINFO) -> bool:
+    """True where the processor has bf16 instructions; False where that cannot be read."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return not BF16_FLAGS.isdisjoint(flags.split())

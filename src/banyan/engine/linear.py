@@ -1,0 +1,222 @@
+"""Linears: matrices that know how to multiply and how many bytes they are.
+
+A block cannot tell them apart. ``Dense`` is the plain one and the oracle of the others;
+``Reordered`` is the same matrix in the processor library's own block order, twice as fast for one
+row; ``Int8`` and ``Packed4`` keep quantised weights quantised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from banyan.engine import stored as formats
+from banyan.engine.dequantise import affine_rows, dequantise
+from banyan.engine.stored import Stored, joined
+
+ROWS_HINT: Final = 16  # the batch the block order is chosen for; others run as well in it
+WIDE_ROWS: Final = 12  # from so many rows a bf16 product is faster than a packed one
+GRAIN: Final = 32  # numbers that share a scale in the packed form
+PACKED_ROWS: Final = 16  # the kernel takes matrices whose rows are a multiple of this
+
+PACKABLE: Final = frozenset({formats.Q4_0, formats.Q4_1, formats.Q4_K})
+PLAIN: Final = frozenset({formats.F32, formats.F16, formats.BF16})
+
+
+class Linear(Protocol):
+    """y = x W^T + b."""
+
+    @property
+    def out_features(self) -> int: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out] in the type of ``x``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """``weight`` [out, in] and ``bias`` [out] in the type of the activations."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    @property
+    def out_features(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def size_bytes(self) -> int:
+        return _bytes(self.weight) + _bytes(self.bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Reordered:
+    """A dense matrix in oneDNN's block order. ``weight`` is opaque: only its product is defined."""
+
+    weight: Tensor
+    bias: Tensor | None
+    out_features: int
+    size_bytes: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return y
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """``weight`` int8 [out, in] times ``scale`` [out] of each row, rounded to nearest."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None = None
+
+    @property
+    def out_features(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def size_bytes(self) -> int:
+        return _bytes(self.weight) + _bytes(self.scale) + _bytes(self.bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        y = torch._weight_int8pack_mm(flat, self.weight, self.scale)
+        return _shaped(y, x, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed4:
+    """Four-bit codes in torch's CPU packing; grains of 32 share a scale and a zero.
+
+    ``scales_and_zeros`` bf16 [in / 32, out, 2]: a number is (code - 8) * scale + zero. ``wide`` is
+    the same matrix in bf16 for batches of ``WIDE_ROWS`` rows and more, where there is memory.
+    """
+
+    weight: Tensor
+    scales_and_zeros: Tensor
+    out_features: int
+    bias: Tensor | None = None
+    wide: Linear | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        own = _bytes(self.weight) + _bytes(self.scales_and_zeros) + _bytes(self.bias)
+        return own + (self.wide.size_bytes if self.wide is not None else 0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        if self.wide is not None and flat.shape[0] >= WIDE_ROWS:
+            return self.wide(x)
+        y = torch._weight_int4pack_mm_for_cpu(flat, self.weight, GRAIN, self.scales_and_zeros)
+        return _shaped(y, x, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """Matrices of different kinds that share their input; their outputs stand side by side."""
+
+    parts: tuple[Linear, ...]
+
+    @property
+    def out_features(self) -> int:
+        return sum(part.out_features for part in self.parts)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(part.size_bytes for part in self.parts)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.cat([part(x) for part in self.parts], dim=-1)
+
+
+def make_dense(
+    matrices: Sequence[Stored], bias: Tensor | None, dtype: torch.dtype, *, reorder: bool = True
+) -> Linear:
+    """The matrices stacked by rows and multiplied out in ``dtype``."""
+    tables = [dequantise(matrix, dtype) for matrix in matrices]
+    weight = tables[0] if len(tables) == 1 else torch.cat(tables)
+    bias = None if bias is None else bias.to(dtype)
+    if not reorder or not torch.backends.mkldnn.is_available():
+        return Dense(weight, bias)
+    return Reordered(
+        torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_HINT),
+        bias,
+        int(weight.shape[0]),
+        _bytes(weight) + _bytes(bias),
+    )
+
+
+def make_packed(matrices: Sequence[Stored], bias: Tensor | None, *, copy: bool) -> Linear:
+    """The matrices stacked by rows, each kept as small as its format allows, for bf16 input.
+
+    Runs of matrices that pack alike become one product. ``copy`` adds the bf16 copy.
+    """
+    groups: list[list[Stored]] = []
+    for matrix in matrices:
+        if groups and _can_join(groups[-1][-1], matrix):
+            groups[-1].append(matrix)
+        else:
+            groups.append([matrix])
+    sizes = [sum(matrix.shape[0] for matrix in group) for group in groups]
+    biases = [None] * len(groups) if bias is None else bias.to(torch.bfloat16).split(sizes)
+    parts = [
+        _make_one(joined(group), part_bias, copy=copy)
+        for group, part_bias in zip(groups, biases, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else Stacked(tuple(parts))
+
+
+def _can_join(left: Stored, right: Stored) -> bool:
+    return left.format == right.format
+
+
+def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
+    if matrix.format in PACKABLE and matrix.shape[0] % PACKED_ROWS == 0:
+        return _make_packed4(matrix, bias, copy=copy)
+    if matrix.format in PLAIN:
+        return make_dense([matrix], bias, torch.bfloat16)
+    return _make_int8(matrix, bias)
+
+
+def _make_packed4(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Packed4:
+    affine = affine_rows(matrix)
+    rows = matrix.shape[0]
+    codes = affine.codes.view(rows, -1).to(torch.int32)
+    zero = 8 * affine.scale if affine.offset is None else affine.offset + 8 * affine.scale
+    scales_and_zeros = torch.cat((affine.scale, zero), dim=-1).transpose(0, 1)
+    return Packed4(
+        torch._convert_weight_to_int4pack_for_cpu(codes, 1),
+        scales_and_zeros.to(torch.bfloat16).contiguous(),
+        rows,
+        bias,
+        make_dense([matrix], bias, torch.bfloat16) if copy else None,
+    )
+
+
+def _make_int8(matrix: Stored, bias: Tensor | None) -> Int8:
+    weight = dequantise(matrix)
+    scale = (weight.abs().amax(dim=-1, keepdim=True) / 127).clamp_min(1e-12).to(torch.bfloat16)
+    codes = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8)
+    return Int8(codes, scale.view(-1), bias)
+
+
+def _bytes(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.numel() * tensor.element_size()
+
+
+def _shaped(y: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+    y = y.view(*x.shape[:-1], -1)
+    return y if bias is None else y + bias

@@ -1,0 +1,196 @@
+"""Weights: a decoder's matrices, layer by layer, as the blocks want them.
+
+Where a layer's weights lie (here: resident in memory) is behind ``layer``, a context manager, so
+that streaming them later changes no block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from banyan.core.errors import CheckpointInvalid
+from banyan.engine.checkpoint import Checkpoint
+from banyan.engine.config import Precision
+from banyan.engine.dequantise import dequantise, dequantise_rows
+from banyan.engine.linear import Linear, make_dense, make_packed
+from banyan.engine.stored import Stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerWeights:
+    """One layer; norms are float32. ``qk_norm`` [heads + kv_heads, d] is q's norm, then k's."""
+
+    qkv: Linear
+    output: Linear
+    gate_up: Linear
+    down: Linear
+    attention_norm: Tensor
+    ffn_norm: Tensor
+    qk_norm: Tensor | None = None
+    attention_post_norm: Tensor | None = None
+    ffn_post_norm: Tensor | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        linears = (self.qkv, self.output, self.gate_up, self.down)
+        norms = (self.attention_norm, self.ffn_norm, self.qk_norm)
+        posts = (self.attention_post_norm, self.ffn_post_norm)
+        tensors = [tensor for tensor in (*norms, *posts) if tensor is not None]
+        return sum(linear.size_bytes for linear in linears) + sum(
+            tensor.numel() * tensor.element_size() for tensor in tensors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The token table, left in the file: a step decodes only the rows it needs."""
+
+    table: Stored
+    scale: float
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """int64 [T] -> float32 [T, hidden]."""
+        rows = dequantise_rows(self.table, tokens)
+        return rows if self.scale == 1.0 else rows * self.scale
+
+
+class Weights(Protocol):
+    """What a model runs on."""
+
+    @property
+    def embedding(self) -> Embedding: ...
+
+    @property
+    def norm(self) -> Tensor: ...
+
+    @property
+    def head(self) -> Linear: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
+        """The weights of layer ``index``, in place until the context ends."""
+        ...
+
+
+class ResidentWeights:
+    """Every layer in memory for good."""
+
+    def __init__(
+        self, embedding: Embedding, layers: Sequence[LayerWeights], norm: Tensor, head: Linear
+    ) -> None:
+        self.embedding = embedding
+        self.norm = norm
+        self.head = head
+        self._layers = [nullcontext(layer) for layer in layers]
+        self.size_bytes = (
+            sum(layer.size_bytes for layer in layers)
+            + head.size_bytes
+            + norm.numel() * norm.element_size()
+            + embedding.table.size_bytes
+        )
+
+    def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
+        return self._layers[index]
+
+
+def load_weights(
+    checkpoint: Checkpoint, precision: Precision, threads: int, *, copy: bool = False
+) -> ResidentWeights:
+    """Read every matrix once, layers in parallel. Raises ``CheckpointInvalid``."""
+    config = checkpoint.config
+    reader = _Reader(checkpoint, precision, copy=copy)
+    embedding = checkpoint.tensor("embedding", config.vocab, config.hidden)
+    head = embedding if config.tied else checkpoint.tensor("head", config.vocab, config.hidden)
+    with ThreadPoolExecutor(threads) as pool:
+        whole = pool.submit(reader.linear, [head], None)
+        layers = list(pool.map(reader.layer, range(config.layers)))
+    norm = reader.norm("norm", config.hidden)
+    reader.check_all_used()
+    return ResidentWeights(
+        Embedding(embedding, config.embedding_scale), layers, norm, whole.result()
+    )
+
+
+class _Reader:
+    """Turns a checkpoint's tensors into weights, and remembers which it has used."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, *, copy: bool) -> None:
+        self._checkpoint = checkpoint
+        self._config = checkpoint.config
+        self._precision = precision
+        self._copy = copy
+        self._dtype = activation_dtype(precision)
+        self._used: set[str] = set()
+
+    def linear(self, matrices: Sequence[Stored], bias: Tensor | None) -> Linear:
+        if self._precision == "packed":
+            return make_packed(matrices, bias, copy=self._copy)
+        return make_dense(matrices, bias, self._dtype)
+
+    def norm(self, name: str, size: int) -> Tensor:
+        return dequantise(self._tensor(name, size)) + self._checkpoint.norm_offset
+
+    def layer(self, index: int) -> LayerWeights:
+        config, prefix = self._config, f"layers.{index}."
+        q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        hidden, ffn = config.hidden, config.ffn
+        norm = self._norms(prefix)
+        return LayerWeights(
+            qkv=self._stacked(prefix, {"q": q, "k": kv, "v": kv}, hidden, bias=config.qkv_bias),
+            output=self._stacked(prefix, {"o": hidden}, q, bias=config.output_bias),
+            gate_up=self._stacked(prefix, {"gate": ffn, "up": ffn}, hidden, bias=config.ffn_bias),
+            down=self._stacked(prefix, {"down": hidden}, ffn, bias=config.ffn_bias),
+            attention_norm=norm("attention_norm", hidden),
+            ffn_norm=norm("ffn_norm", hidden),
+            qk_norm=self._qk_norm(norm) if config.qk_norm else None,
+            attention_post_norm=(
+                norm("attention_post_norm", hidden) if config.sandwich_norms else None
+            ),
+            ffn_post_norm=norm("ffn_post_norm", hidden) if config.sandwich_norms else None,
+        )
+
+    def check_all_used(self) -> None:
+        """A tensor left over is a part of the model that would silently not be computed."""
+        ends = {"embedding", "head"}  # a tied checkpoint may repeat its embedding as head
+        left = self._checkpoint.tensors.keys() - self._used - ends
+        if left:
+            source = self._checkpoint.source
+            raise CheckpointInvalid(
+                f"{source} holds {min(left)}, which its configuration does not use."
+            )
+
+    def _tensor(self, name: str, *shape: int) -> Stored:
+        self._used.add(name)
+        return self._checkpoint.tensor(name, *shape)
+
+    def _norms(self, prefix: str) -> Callable[[str, int], Tensor]:
+        return lambda name, size: self.norm(f"{prefix}{name}.weight", size)
+
+    def _qk_norm(self, norm: Callable[[str, int], Tensor]) -> Tensor:
+        size = self._config.head_dim
+        q = norm("q_norm", size).expand(self._config.heads, size)
+        return torch.cat((q, norm("k_norm", size).expand(self._config.kv_heads, size)))
+
+    def _stacked(self, prefix: str, parts: dict[str, int], width: int, *, bias: bool) -> Linear:
+        """The matrices ``parts`` (name and rows) of one layer as one linear."""
+        matrices = [
+            self._tensor(f"{prefix}{part}.weight", rows, width) for part, rows in parts.items()
+        ]
+        if not bias:
+            return self.linear(matrices, None)
+        biases = [self._tensor(f"{prefix}{part}.bias", rows) for part, rows in parts.items()]
+        return self.linear(matrices, torch.cat([dequantise(each) for each in biases]))
+
+
+def activation_dtype(precision: Precision) -> torch.dtype:
+    """What flows between the layers: float32, or bfloat16 for bf16 and packed weights."""
+    return torch.float32 if precision == "fp32" else torch.bfloat16
