@@ -1,0 +1,52 @@
+"""What an engine tells about itself; without torch, so that other processes can read it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+WINDOW_STEPS = 128
+"""Steps that the rates are taken over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """Rates are tokens per second of computing over the last steps (0 before the first)."""
+
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    running: int
+    waiting: int
+    pages_free: int
+    pages_total: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    context_length: int
+    precision: str
+    threads: int
+    load_s: float
+
+
+class StepRates:
+    """Tokens and seconds of the last steps."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, int, int]] = deque(maxlen=WINDOW_STEPS)
+
+    def record(self, seconds: float, *, prefilled: int, decoded: int) -> None:
+        self._steps.append((seconds, prefilled, decoded))
+
+    @property
+    def prefill_tokens_per_s(self) -> float:
+        return _rate([(seconds, tokens) for seconds, tokens, _ in list(self._steps)])
+
+    @property
+    def decode_tokens_per_s(self) -> float:
+        return _rate([(seconds, tokens) for seconds, _, tokens in list(self._steps)])
+
+
+def _rate(steps: list[tuple[float, int]]) -> float:
+    """Tokens per second of the steps that had any."""
+    busy = [(seconds, tokens) for seconds, tokens in steps if tokens]
+    seconds = sum(entry[0] for entry in busy)
+    return sum(entry[1] for entry in busy) / seconds if seconds else 0.0
