@@ -12,8 +12,9 @@ from banyan.knowledge.parse.tables import markdown_table
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = frozenset(  # table parts are here for tables that lay out other blocks
     ["address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details"]
-    + ["dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header"]
-    + ["hgroup", "hr", "html", "legend", "main", "nav", "p", "section", "summary", "td", "th", "tr"]
+).union(
+    ["dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header"],
+    ["hgroup", "hr", "html", "legend", "main", "nav", "p", "section", "summary", "td", "th", "tr"],
 )
 _LISTS = frozenset(["ul", "ol", "menu"])
 _INDENT = "  "

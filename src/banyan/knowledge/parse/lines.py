@@ -23,8 +23,8 @@ def join_lines(lines: Sequence[str]) -> str:
     for line in (line.strip() for line in lines):
         if not text or not line:
             text += line
-        elif _HYPHEN.search(text) and line[0].islower():
-            text = text[:-1] + line
+        elif _HYPHEN.search(text) and line[0].isalnum():
+            text = (text[:-1] if line[0].islower() else text) + line
         elif _NO_SPACE_BETWEEN.search(text) and _NO_SPACE_BEFORE.search(line):
             text += line
         else:
