@@ -8,16 +8,17 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from banyan.core.context import Principal
 from banyan.core.errors import UnknownDocument
-from banyan.core.types import Passage
+from banyan.core.types import Language, Passage
 from banyan.knowledge import journal, postings, vectors
 from banyan.knowledge.chunks import Chunk, IndexedDocument, passage_id
-from banyan.knowledge.records import Block, Document, DocumentRecord
+from banyan.knowledge.embed import Embedders
+from banyan.knowledge.records import Block, BlockKind, Document, DocumentRecord
 
 _RECORD_FIELDS = (
     *("id", "base_id", "path", "title", "media_type", "size_bytes", "sha256", "label", "status"),
@@ -120,6 +121,7 @@ def delete(db: sqlite3.Connection, document_ids: Iterable[str]) -> None:
 
 
 _DELETIONS = (
+    "DELETE FROM jobs WHERE document_id IN (SELECT value FROM json_each(?))",
     "DELETE FROM sentence_vectors WHERE chunk_id IN (SELECT id FROM chunks"
     " WHERE document_id IN (SELECT value FROM json_each(?)))",
     "DELETE FROM vectors WHERE chunk_id IN (SELECT id FROM chunks"
@@ -158,6 +160,20 @@ def versions(
     """What the store holds under a path: one a label, only what ``principal`` may see."""
     found = db.execute("SELECT * FROM records WHERE base_id = ? AND path = ?", (base_id, path))
     return [record for record in map(record_of, found) if principal.may_see(record.label)]
+
+
+def has_vectors(db: sqlite3.Connection, record: DocumentRecord, embedders: Embedders) -> bool:
+    """Whether every chunk of a document has the vectors that ``embedders`` would give it."""
+    missing = 0
+    for language in get_args(Language):
+        for embedder in embedders.of(language):
+            missing += db.execute(
+                "SELECT COUNT(*) FROM chunks c WHERE document_id = ? AND language = ?"
+                " AND NOT EXISTS (SELECT 1 FROM vectors v JOIN embedders e ON e.id = v.embedder_id"
+                " WHERE v.chunk_id = c.id AND e.name = ?)",
+                (record.id, language, embedder.name),
+            ).fetchone()[0]
+    return missing == 0
 
 
 def record(db: sqlite3.Connection, document_id: str, principal: Principal) -> DocumentRecord:
@@ -227,9 +243,14 @@ def pack_blocks(document: Document) -> bytes:
     return zlib.compress(json.dumps(shape, separators=(",", ":")).encode(), level=1)
 
 
+def unpack_shape(packed: bytes) -> list[tuple[BlockKind, int, int | None, int]]:
+    """(kind, level, page, length) of each block."""
+    return [tuple(block) for block in json.loads(zlib.decompress(packed))]
+
+
 def unpack_blocks(packed: bytes, text: str) -> tuple[Block, ...]:
     blocks, start = [], 0
-    for kind, level, page, length in json.loads(zlib.decompress(packed)):
+    for kind, level, page, length in unpack_shape(packed):
         blocks.append(Block(kind=kind, level=level, page=page, text=text[start : start + length]))
         start += length + 2  # the blank line between blocks
     return tuple(blocks)

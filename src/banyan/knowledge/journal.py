@@ -10,15 +10,57 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from banyan.core.context import Principal
-from banyan.core.errors import LimitExceeded, UnknownDocument
+from banyan.core.context import Context, Principal
+from banyan.core.errors import InputError, LimitExceeded, UnknownDocument
+from banyan.knowledge.history import TURNS_KEPT as TURNS_READ
+from banyan.knowledge.history import TraceRecord, Turn
+from banyan.knowledge.store import Store
 
 TRACES_KEPT = 1000
 TURNS_KEPT = 5000
 MAX_ENTRY_BYTES = 1 << 20
 """Most JSON of one trace or turn."""
+
+
+class StoreHistory:
+    """The ``History`` of a store: each entry is a short transaction of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def turns(self, conversation_id: str, context: Context) -> list[Turn]:
+        with self._store.read() as db:
+            records = turns(db, conversation_id, context.principal, TURNS_READ)
+        return [
+            Turn(**{**record, "document_ids": tuple(record["document_ids"])}) for record in records
+        ]
+
+    def add_turn(self, conversation_id: str, turn: Turn, context: Context) -> None:
+        if context.base_id is None:
+            raise InputError("A turn belongs to a base: the context names none.")
+        with self._store.write(context) as db:
+            add_turn(
+                db,
+                conversation_id,
+                context.base_id,
+                asdict(turn),
+                turn.document_ids,
+                context.principal,
+            )
+
+    def add_trace(self, record: TraceRecord, context: Context) -> None:
+        with self._store.write(context) as db:
+            add_trace(
+                db,
+                record.id,
+                record.base_id,
+                record.to_json(),
+                record.document_ids,
+                context.principal,
+            )
 
 
 def add_trace(
@@ -83,13 +125,13 @@ def add_turn(
 
 
 def turns(
-    db: sqlite3.Connection, conversation_id: str, base_id: str, principal: Principal, limit: int
+    db: sqlite3.Connection, conversation_id: str, principal: Principal, limit: int
 ) -> list[dict[str, Any]]:
     """The last ``limit`` turns of the principal's own conversation, oldest first."""
     found = db.execute(
-        "SELECT record FROM turns WHERE conversation_id = ? AND base_id = ? AND principal = ?"
+        "SELECT record FROM turns WHERE conversation_id = ? AND principal = ?"
         " ORDER BY id DESC LIMIT ?",
-        (conversation_id, base_id, principal.name, limit),
+        (conversation_id, principal.name, limit),
     ).fetchall()
     return [_unpack(packed) for (packed,) in reversed(found)]
 

@@ -118,6 +118,7 @@ MIGRATIONS: tuple[str, ...] = (
         path TEXT NOT NULL,
         file TEXT NOT NULL,
         label TEXT NOT NULL,
+        principal TEXT NOT NULL,
         state TEXT NOT NULL,
         stage TEXT NOT NULL,
         reason TEXT NOT NULL,

@@ -23,7 +23,8 @@ FILE_NAME = "knowledge.sqlite3"
 WRITE_WAIT_S = 60.0
 """How long a writer waits for another process's transaction before it gives up."""
 
-_POLL_S = 0.05
+_POLL_S = 0.02
+_SCRUB_WAIT_MS = 200
 _IDLE_READERS = 8
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -87,8 +88,10 @@ class Store:
         """
         connection = self._take()
         try:
+            connection.execute(f"PRAGMA busy_timeout = {_SCRUB_WAIT_MS}")
             with suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_S * 1000)}")
         finally:
             self._put_back(connection)
 

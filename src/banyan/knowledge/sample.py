@@ -1,0 +1,77 @@
+"""The sample base: about thirty pages in two languages that come with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+from banyan.core.context import PUBLIC, Context
+from banyan.core.errors import UnknownBase
+from banyan.knowledge import bases, documents
+from banyan.knowledge.embed import Embedders
+from banyan.knowledge.ingest import Ingest
+from banyan.knowledge.parse.limits import ParseLimits
+from banyan.knowledge.parse.parse import Parser
+from banyan.knowledge.sources import FileSource
+from banyan.knowledge.store import Store
+
+BASE_ID = "sample"
+TITLE = "Banyan handbook (sample) · Banyan 手册（示例）"
+QUESTIONS = (
+    "How much memory does a model need?",
+    "Which kinds of files can I add?",
+    "What does a Banyan subscription cost per month?",
+    "怎样连接更大的模型？",
+    "我的文档会离开这台机器吗？",
+    "客服电话是多少？",
+)
+"""Three a language; the last of each has no answer in these pages, and should be refused."""
+
+_FOLDER = Path(__file__).parent / "sample"
+_FACT = "sample"
+
+
+def ensure(store: Store, embedders: Embedders, limits: ParseLimits, context: Context) -> None:
+    """Add the pages, or those that a newer package has changed; a removed base stays removed."""
+    files = {path.relative_to(_FOLDER).as_posix(): path for path in sorted(_FOLDER.rglob("*.md"))}
+    version = _version(files)
+    with store.read() as db:
+        known = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
+        exists = _exists(db)
+    if known is not None and (known[0] == version or not exists):
+        return
+    if not exists:
+        with store.write(context) as db:
+            bases.create(db, BASE_ID, TITLE)
+    ingest = Ingest(store=store, embedders=embedders, base_id=BASE_ID, label=PUBLIC)
+    with Parser(limits) as parser:
+        sources = [
+            FileSource(path=name, file=path, parser=parser, limit_bytes=limits.max_upload_bytes)
+            for name, path in files.items()
+        ]
+        for _ in ingest.run(sources, context):
+            pass
+    with store.write(context) as db:
+        found = documents.records(db, BASE_ID, context.principal)
+        documents.delete(db, [record.id for record in found if record.path not in files])
+        db.execute(
+            "INSERT INTO facts (name, value) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (_FACT, version),
+        )
+
+
+def _version(files: dict[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _exists(db: sqlite3.Connection) -> bool:
+    try:
+        bases.check(db, BASE_ID)
+    except UnknownBase:
+        return False
+    return True
