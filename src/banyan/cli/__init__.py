@@ -1,1 +1,1 @@
-"""The command ``banyan``. Read ``main.py`` first."""
+"""The command line: each command wires what it needs, runs it and draws its events."""

@@ -26,7 +26,7 @@ def find(name: str) -> CatalogueEntry:
     if name not in entries:
         raise UnknownModel(
             f"The catalogue has no model {name!r}{close_to(name, entries)}.",
-            remedy="`banyan models list --all` shows the catalogue; `banyan models add PATH` "
+            remedy="`banyan models list` shows the catalogue; `banyan models add PATH` "
             "takes a GGUF file or checkpoint folder of your own.",
         )
     return entries[name]

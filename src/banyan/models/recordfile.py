@@ -65,5 +65,5 @@ def read(folder: Path) -> InstalledModel:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointInvalid(
             f"{file} cannot be read: {error}",
-            remedy=f"`banyan models remove {folder.name}`, then pull or add it again.",
+            remedy=f"Pull or add {folder.name} again, or delete that folder.",
         ) from None

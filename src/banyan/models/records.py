@@ -109,6 +109,14 @@ class InstalledModel:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something wrong on the shelf, and the command that mends it."""
+
+    detail: str
+    mend: str
+
+
 def model_name(text: str) -> str:
     """A model's name made of any text: the last path component, in small letters.
 

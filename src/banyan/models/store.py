@@ -28,7 +28,13 @@ from banyan.models.hashing import hash_files, verify_files
 from banyan.models.header import read_header
 from banyan.models.lock import exclusive
 from banyan.models.pull import check_terms, pull
-from banyan.models.records import CatalogueEntry, InstalledModel, check_name, model_name
+from banyan.models.records import (
+    CatalogueEntry,
+    InstalledModel,
+    Problem,
+    check_name,
+    model_name,
+)
 
 Events = Iterator[Progress | ModelReady]
 
@@ -47,10 +53,13 @@ class Store:
                 models.append(recordfile.read(folder))
         return sorted(models, key=lambda model: model.name)
 
-    def problems(self) -> list[str]:
-        """What is wrong on the shelf, one sentence each; for ``doctor``."""
+    def problems(self) -> list[Problem]:
+        """What is wrong on the shelf: models that are gone, records that cannot be read."""
         found = [
-            f"{model.name}: {model.path} is gone; `banyan models remove {model.name}`."
+            Problem(
+                detail=f"{model.name}: {model.path} is gone",
+                mend=f"banyan models remove {model.name}",
+            )
             for model in self.installed()
             if not model.present
         ]
@@ -58,8 +67,16 @@ class Store:
             try:
                 recordfile.read(folder)
             except CheckpointInvalid as error:
-                found.append(f"{error} {error.remedy}")
+                found.append(Problem(detail=str(error), mend=error.remedy))
         return found
+
+    def strays(self) -> list[Path]:
+        """Folders on the shelf that no pull or add has made, and that are therefore not used."""
+        return sorted(
+            folder
+            for folder in self._folder.glob("[!.]*")
+            if folder.is_dir() and not (folder / recordfile.FILE_NAME).exists()
+        )
 
     def get(self, name: str) -> InstalledModel:
         """The installed model of that name; ``UnknownModel`` says how to get it."""

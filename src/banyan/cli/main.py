@@ -1,0 +1,115 @@
+"""banyan: the program's entry, its list of commands, and how every run of it ends.
+
+Exit codes are those of ``core.errors``; 2 is also a wrong argument, 130 an interruption.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from banyan.cli import ask, chat, doctor, keys, knowledge, models, output, serve
+from banyan.cli.add import add
+from banyan.cli.options import AsJson, Invocation
+from banyan.core.errors import BanyanError, InternalError
+
+TERMINATED = 143
+
+app = typer.Typer(
+    name="banyan",
+    help="Run language models on your own machines, and ask your own documents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    invocation: Invocation = context.obj
+    invocation.debug = debug
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print Banyan's version."""
+    from banyan import __version__
+
+    if as_json:
+        output.emit({"version": __version__})
+    else:
+        output.print_text(f"banyan {__version__}")
+
+
+app.command()(serve.up)
+app.command()(add)
+app.command()(ask.ask)
+app.command()(ask.search)
+app.command()(chat.chat)
+app.command()(serve.serve)
+app.add_typer(models.commands, name="models")
+app.add_typer(knowledge.commands, name="knowledge")
+app.add_typer(keys.commands, name="keys")
+app.command()(doctor.doctor)
+app.command()(version)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit with its code."""
+    invocation = Invocation()
+    with interruptible():
+        try:
+            app(args=arguments, obj=invocation, prog_name="banyan")
+        except BanyanError as error:
+            if invocation.debug:
+                traceback.print_exc()
+            output.show_error(error, as_json=invocation.as_json)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+        except Exception as error:  # the process's border: a person gets no bare traceback
+            if invocation.debug:
+                traceback.print_exc()
+            fault = InternalError(
+                f"A fault of Banyan's own: {type(error).__name__}: {error}",
+                remedy="`banyan --debug ...` shows where; please report it.",
+            )
+            output.show_error(fault, as_json=invocation.as_json)
+            sys.exit(fault.exit_code)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM unwinds everything cleanly; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if number == signal.SIGTERM:
+            sys.exit(TERMINATED)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

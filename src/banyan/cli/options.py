@@ -1,0 +1,64 @@
+"""The options that commands share, and what every invocation remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from banyan.core.context import Context
+from banyan.core.settings import Settings
+
+
+@dataclass(slots=True)
+class Invocation:
+    """How this run of the program reports: set while its options are read."""
+
+    debug: bool = False
+    as_json: bool = False
+
+
+def _remember_json(context: typer.Context, value: bool) -> bool:
+    invocation: Invocation = context.obj
+    invocation.as_json = value
+    return value
+
+
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", callback=_remember_json, help="Print JSON instead of text."),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder that holds models, knowledge and keys (BANYAN_HOME)."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=0, help="Threads for computing; 0: all (BANYAN_THREADS)."),
+]
+Host = Annotated[
+    str | None,
+    typer.Option("--host", help="Address to listen on; any but loopback needs keys (BANYAN_HOST)."),
+]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="Port to listen on (BANYAN_PORT)."),
+]
+Base = Annotated[
+    str,
+    typer.Option("--base", "-b", help="Knowledge base; needed only where there are several."),
+]
+
+
+def settings(home: Path | None = None, **given: object) -> Settings:
+    """The environment's settings with the options that were given (None: not given)."""
+    found = Settings.from_environment()
+    changes = {name: value for name, value in {"home": home, **given}.items() if value is not None}
+    return replace(found, **changes).expanded()  # type: ignore[arg-type]  # checked by typer
+
+
+def new_context(base_id: str | None = None) -> Context:
+    """The context of one command: the local user, who waits as long as it takes."""
+    return Context(base_id=base_id)

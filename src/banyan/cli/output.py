@@ -1,0 +1,129 @@
+"""What goes to the screen or a pipe: JSON, tables, safe text and errors.
+
+Results go to stdout, everything else to stderr. Colours appear on a terminal only, and not where
+``NO_COLOR`` is set (https://no-color.org); rich sees to both.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from banyan.core.errors import BanyanError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 10_000
+"""Columns of a table that goes into a pipe: it is never folded or cut."""
+
+
+def emit(value: object) -> None:
+    """Print one JSON document."""
+    print_text(json.dumps(value, ensure_ascii=False, indent=2, default=_plain_value))
+
+
+def emit_line(value: object) -> None:
+    """Print one JSON value on a line of its own, at once."""
+    print_text(json.dumps(value, ensure_ascii=False, default=_plain_value))
+
+
+def print_text(text: str = "", *, end: str = "\n") -> None:
+    """Print to stdout at once, so that whoever reads a pipe sees it as it comes."""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Tell a person something that is not the result."""
+    sys.stderr.write(safe(text) + "\n")
+    sys.stderr.flush()
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns; in a pipe the same, uncut and without colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for header in headers:
+        drawn.add_column(header, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(safe(str(cell)).replace("\n", " ")) for cell in row))
+    _console().print(drawn)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print ``name  value`` lines, names aligned, empty values left out."""
+    shown = [(name, value) for name, value in pairs if value not in (None, "", ())]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        print_text(f"{name:<{width}}  {safe(str(value))}")
+
+
+def styled(text: str, style: str) -> None:
+    """Print one line in a style on a terminal, plain elsewhere."""
+    from rich.text import Text
+
+    _console().print(Text(safe(text), style=style), soft_wrap=True)
+
+
+def show_error(error: BanyanError, *, as_json: bool) -> None:
+    """``error: what happened`` and ``→ what to do`` on stderr; with ``--json`` also on stdout."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), safe(str(error))))
+    if error.remedy:
+        console.print(Text(f"→ {safe(error.remedy)}"))
+    if as_json:
+        body = {"code": error.code, "message": str(error), "remedy": error.remedy}
+        emit({"error": body})
+
+
+def safe(text: str) -> str:
+    """The text without control characters, which could command the terminal (new lines stay)."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
+
+
+def size(count: int | None) -> str:
+    """Bytes for a person: ``98.4 MB``."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at the other end to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if is_terminal() else Console(width=PIPE_WIDTH, no_color=True)
+
+
+def _plain_value(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,52 @@
+"""Opening the product for one command, and closing it however the command ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from banyan.core.context import Context
+from banyan.core.errors import InputError, UnknownBase
+from banyan.core.settings import Settings
+
+if TYPE_CHECKING:
+    from banyan.app import App
+
+SAMPLE = "sample"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[App]:
+    """The wired product; importing it is what costs time, so only commands that use it do."""
+    from banyan.app import App
+
+    app = App(settings)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def chosen_base(app: App, given: str, context: Context) -> str:
+    """The base to work on: the one given, else the user's only one, else the sample's.
+
+    Raises ``UnknownBase`` when there is none, ``InputError`` when several could be meant.
+    """
+    known = [base.id for base in app.library.bases(context)]
+    if given:
+        if given not in known:
+            raise UnknownBase(
+                f"There is no knowledge base {given!r}.",
+                remedy=f"There are: {', '.join(known) or 'none'}; `banyan add PATH --base {given}` "
+                "makes it.",
+            )
+        return given
+    own = [base for base in known if base != SAMPLE]
+    if len(own) > 1:
+        raise InputError(
+            "There are several knowledge bases.", remedy=f"Say which: --base {' or '.join(own)}."
+        )
+    if not known:
+        raise UnknownBase("There is no knowledge base yet.", remedy="`banyan add PATH` makes one.")
+    return (own or known)[0]
