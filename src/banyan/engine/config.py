@@ -6,6 +6,7 @@ is what an operator chose, and ``resolve`` turns its "auto" into facts.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,16 @@ class RopeConfig:
     truncate: bool = True
     attention_factor: float = 1.0
     divisors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "beta_fast", "beta_slow", "attention_factor"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise CheckpointInvalid(f"The checkpoint's rotation has {name} = {value}.")
+        if not (math.isfinite(self.theta) and self.theta > 1):
+            raise CheckpointInvalid(f"The checkpoint's rotation has theta = {self.theta}.")
+        if self.kind in ("dynamic", "llama3", "yarn") and self.original_context <= 0:
+            raise CheckpointInvalid("The checkpoint's rotation names no original context.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -265,7 +265,8 @@ def _rope(values: Metadata, config: Metadata, theta: float) -> RopeConfig:
         return RopeConfig(theta=theta)
     longest = config.integer("max_position_embeddings")
     original = longest if kind == "dynamic" else _original_context(values, config, longest)
-    factor = values.number("factor", longest / original if kind == "yarn" else None)
+    default = longest / max(original, 1) if kind == "yarn" else None
+    factor = values.number("factor", default)
     return RopeConfig(
         theta=theta,
         kind=kind,
@@ -282,10 +283,7 @@ def _rope(values: Metadata, config: Metadata, theta: float) -> RopeConfig:
 
 def _original_context(values: Metadata, config: Metadata, longest: int) -> int:
     key = "original_max_position_embeddings"
-    original = config.integer(key) if config.has(key) else values.integer(key, longest)
-    if original <= 0:
-        raise CheckpointInvalid(f"{values.source} has an original context of {original}.")
-    return original
+    return config.integer(key) if config.has(key) else values.integer(key, longest)
 
 
 def _attention_factor(values: Metadata, factor: float) -> float:

@@ -1,0 +1,48 @@
+"""The forward pass, compared with ``transformers`` on tiny random checkpoints of every family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from banyan.engine import reference
+from banyan.engine.model import load_model
+
+TOKENS = [int(token) for token in torch.randint(3, 160, (40,), generator=torch.manual_seed(1))]
+FAMILIES = [
+    "llama",
+    "llama-mha-tied-biased",
+    "llama-linear",
+    "llama-dynamic",
+    "llama-yarn",
+    "llama-3",
+    "mistral",
+    "qwen2",
+    "qwen2-sliding",
+    "qwen3",
+    "gemma3",
+    "gemma3-six-layers",
+]
+
+
+def expected_logits(folder: Path, ids: list[int]) -> Tensor:
+    import transformers
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
+    with torch.inference_mode():
+        return model(torch.tensor([ids])).logits[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_equal_those_of_transformers_beyond_window_and_original_context(tiny, family):
+    folder = tiny(family)
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    model = load_model(folder, "fp32", 1)
+    ours, theirs = reference.logits(model, TOKENS), expected_logits(folder, TOKENS)
+    assert theirs.std() > 0.1
+    assert (ours - theirs).abs().max() <= 1e-4
