@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,3 +56,30 @@ def running(app: StubApp, **changes: Any) -> Iterator[Running]:
     finally:
         stop()
         listener.close()
+
+
+def talk(port: int, request: bytes, *, timeout_s: float = 5.0) -> bytes:
+    """Send bytes as they are, return everything that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+        try:
+            connection.sendall(request)
+        except OSError:
+            pass  # the server may answer and close before it has read everything
+        return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What is still to come on a connection, until it ends."""
+    received = b""
+    try:
+        while part := connection.recv(65536):
+            received += part
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def head(method: str, target: str, *lines: str) -> bytes:
+    """A request's head that asks the server to close afterwards; Host is loopback."""
+    all_lines = (f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", *lines)
+    return ("\r\n".join(all_lines) + "\r\n\r\n").encode()

@@ -79,8 +79,9 @@ RECORD = DocumentRecord(
 class EndlessModel:
     """Writes until it is cancelled, and says when it was."""
 
-    def __init__(self, pause_s: float = 0.005) -> None:
+    def __init__(self, pause_s: float = 0.005, text: str = "word ") -> None:
         self.pause_s = pause_s
+        self.text = text
         self.cancelled = threading.Event()
         self.started = threading.Event()
 
@@ -91,7 +92,7 @@ class EndlessModel:
         try:
             while True:
                 context.check()
-                yield TokenReady(text="word ")
+                yield TokenReady(text=self.text)
                 time.sleep(self.pause_s)
         finally:
             self.cancelled.set()

@@ -22,6 +22,7 @@ STOP_TIMEOUT_S = 2
 
 KEEP_ALIVE_S = 30
 BACKLOG = 128
+MAX_PORT = 65_535
 
 Ready = Callable[[], None]
 
@@ -43,9 +44,11 @@ def make_server(application: Starlette, site: Site, ready: Ready) -> uvicorn.Ser
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; raise ``Conflict`` when the port is taken, ``InputError`` for a bad host."""
+    if not 0 <= port <= MAX_PORT:
+        raise InputError(f"{port} is not a port.", remedy=f"Ports are 0 (any) to {MAX_PORT}.")
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(f"{host}:{port} is not an address of this machine ({error}).") from error
     family, _, _, _, address = found[0]
     listener = socket.socket(family, socket.SOCK_STREAM)

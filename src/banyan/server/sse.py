@@ -68,11 +68,13 @@ class EventStream(Response):
         try:
             await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._leave()
             finished = writing.done()
             writing.cancel()
             leaving.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
+            try:
+                await asyncio.gather(writing, leaving, return_exceptions=True)
+            finally:
+                self._leave()
         if finished:
             writing.result()
 

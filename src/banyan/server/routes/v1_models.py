@@ -36,7 +36,8 @@ def served(site: Site, context: Context) -> list[ModelInfo]:
     """What this server answers as: one named model, or all models and the caller's bases."""
     models = [info for info in site.app.models() if info.kind != "base" and info.state != "missing"]
     if site.model is not None:
-        return [info for info in models if info.name == site.model]
+        alone = ModelInfo(name=site.model, kind="chat", state="ready", owner="local")
+        return [next((info for info in models if info.name == site.model), alone)]
     if site.mode == "v1":
         return models
     bases = site.app.library.bases(context)
