@@ -70,6 +70,7 @@ class Exchange(BaseHTTPRequestHandler):
 
 class Double(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64  # a full queue makes a client wait for the kernel to try again
     double: OpenAIDouble
 
     def handle_error(self, request: object, client_address: object) -> None:
