@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from banyan.models import machine as machine_module
-from banyan.models.machine import Gpu, machine, port_is_free
+from banyan.models.machine import Gpu, machine_facts, port_is_free
 
 
 def test_this_machine_is_described(tmp_path: Path) -> None:
-    facts = machine(tmp_path / "not" / "yet" / "there")
+    facts = machine_facts(tmp_path / "not" / "yet" / "there")
     assert facts.cores > 0
     assert 0 < facts.memory_available_bytes <= facts.memory_bytes
     assert facts.disk_free_bytes > 0

@@ -30,7 +30,7 @@ def ask(
     base: Base = "",
     mode: Annotated[
         Literal["auto", "extractive", "model"],
-        typer.Option("--mode", help="Who words the answer: quoted sentences or a model."),
+        typer.Option("--mode", help="auto, extractive (quoted sentences) or model."),
     ] = "auto",
     go_on: Annotated[
         bool, typer.Option("--continue", "-c", help="Go on with the conversation before.")

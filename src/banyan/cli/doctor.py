@@ -29,9 +29,9 @@ def doctor(
         _show_settings(found, as_json)
         return
     from banyan.cli.checks import checks
-    from banyan.models.machine import machine
+    from banyan.models.machine import machine_facts
 
-    facts = machine(found.home)
+    facts = machine_facts(found.home)
     seen = list(checks(facts, found))
     if as_json:
         output.emit({"machine": facts, "checks": seen})

@@ -54,7 +54,7 @@ class Machine:
     gpus: tuple[Gpu, ...]
 
 
-def machine(home: Path) -> Machine:
+def machine_facts(home: Path) -> Machine:
     """Look at the machine; ``home`` chooses the disk."""
     processor, flags = _processor(Path("/proc/cpuinfo"))
     memory = psutil.virtual_memory()
