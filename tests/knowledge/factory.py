@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banyan.core.context import PUBLIC, Context
+from banyan.core.context import PUBLIC, Context, Principal
+from banyan.core.events import DocumentAdded
 from banyan.core.fakes import HashEmbedder
 from banyan.knowledge.chunks import Chunk, IndexedDocument
+from banyan.knowledge.embed import Embedders
+from banyan.knowledge.library import Library
+from banyan.knowledge.parse.limits import ParseLimits
 from banyan.knowledge.records import Block, Document, DocumentRecord
 from banyan.knowledge.sentences import sentences
 from banyan.knowledge.store import Store
@@ -80,3 +85,34 @@ def _chunk(text: str, start: int, end: int) -> Chunk:
         vectors={EMBEDDER: HASH.embed([body], context)[0]},
         sentence_vectors={EMBEDDER: HASH.embed([text[a:b] for a, b in spans], context)},
     )
+
+
+def library(folder: Path) -> Library:
+    """A library that embeds with the hashing double."""
+    return Library(folder, embedders=Embedders(multilingual=HASH), limits=ParseLimits())
+
+
+def page(title: str, *paragraphs: str) -> Document:
+    """A parsed document of a title and paragraphs."""
+    head = Block(kind="heading", text=title, level=1)
+    body = tuple(Block(kind="paragraph", text=text) for text in paragraphs)
+    return Document(title=title, media_type="text/markdown", blocks=(head, *body))
+
+
+def add(
+    target: Library, path: str, document: Document, *, base: str = BASE, label: str = PUBLIC
+) -> DocumentAdded:
+    """Add one parsed document and return how it ended."""
+    events = target.add_documents([(path, document)], base, Context(), label=label)
+    (ended,) = (event for event in events if isinstance(event, DocumentAdded))
+    return ended
+
+
+def reader(*labels: str) -> Context:
+    """The context of someone who may see only ``labels``."""
+    return Context(principal=Principal(name="reader", labels=frozenset(labels)))
+
+
+def bytes_under(folder: Path) -> bytes:
+    """Everything that lies on disk under a folder."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())

