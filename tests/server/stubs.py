@@ -323,7 +323,10 @@ class StubApp:
 
     def models(self) -> list[ModelInfo]:
         return [
-            ModelInfo(name="tiny", kind="chat", state="ready", context_length=2048),
+            *(
+                ModelInfo(name=name, kind="chat", state="ready", context_length=2048)
+                for name in self.chats
+            ),
             ModelInfo(name="hash-64", kind="embedding", state="ready"),
         ]
 

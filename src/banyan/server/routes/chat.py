@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from banyan.server.body import read
 from banyan.server.schemas import Chat
+from banyan.server.served import check_served
 from banyan.server.site import site_of
 from banyan.server.streams import product_stream
 
@@ -20,5 +21,7 @@ async def chat(request: Request) -> Response:
     return product_stream(
         site,
         site.context(request),
-        lambda context: app.chat_model(body.model).chat(messages, body.sampling(), context),
+        lambda context: app.chat_model(check_served(site, body.model, "chat")).chat(
+            messages, body.sampling(), context
+        ),
     )

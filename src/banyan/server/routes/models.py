@@ -11,8 +11,8 @@ from banyan.core.context import Context
 from banyan.models.catalogue import catalogue
 from banyan.models.records import CatalogueEntry
 from banyan.server.body import read
-from banyan.server.routes.v1_models import served
 from banyan.server.schemas import AnswerModel, Connect, Nothing, Pull
+from banyan.server.served import check_served, served
 from banyan.server.site import Site, site_of
 from banyan.server.streams import product_stream
 from banyan.server.wire import reply
@@ -62,7 +62,11 @@ async def discover(request: Request) -> Response:
 async def choose_answer_model(request: Request) -> Response:
     site = site_of(request)
     body = await read(request, AnswerModel, limit=site.settings.max_body_bytes)
-    await site.call(request, lambda _: site.app.set_answer_model(body.name))
+
+    def choose(context: Context) -> None:
+        site.app.set_answer_model(check_served(site, body.name, "chat") if body.name else "")
+
+    await site.call(request, choose)
     return reply({"answer_model": site.app.answer_model})
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 import banyan
 from banyan.core.context import Context
 from banyan.core.settings import Settings
-from banyan.server.routes.v1_models import served
+from banyan.server.served import served
 from banyan.server.site import Site, site_of
 from banyan.server.wire import reply
 

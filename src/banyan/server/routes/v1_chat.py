@@ -22,7 +22,7 @@ from banyan.server.grounded import base_of
 from banyan.server.openai_schemas import ChatCompletion
 from banyan.server.pool import Stream
 from banyan.server.routes.v1_base import answer_from_base
-from banyan.server.routes.v1_models import check_served
+from banyan.server.served import check_served
 from banyan.server.site import site_of
 from banyan.server.sse import DONE, EventStream, frame
 from banyan.server.wire import reply
@@ -31,14 +31,13 @@ from banyan.server.wire import reply
 async def chat_completions(request: Request) -> Response:
     site = site_of(request)
     body = await read(request, ChatCompletion, limit=site.settings.max_body_bytes)
-    check_served(site, body.model)
     base_id = base_of(body.model)
     if base_id is not None and site.mode == "all":
         return await answer_from_base(site, request, body, base_id)
     messages = [turn.message() for turn in body.messages]
     stream = site.stream(
         site.context(request),
-        lambda context: site.app.chat_model(body.model).chat(
+        lambda context: site.app.chat_model(check_served(site, body.model, "chat")).chat(
             messages, body.chat_sampling(), context
         ),
     )

@@ -22,7 +22,7 @@ from banyan.server.completions import (
 from banyan.server.errors import openai_failure
 from banyan.server.openai_schemas import Completion
 from banyan.server.pool import Stream
-from banyan.server.routes.v1_models import check_served
+from banyan.server.served import check_served
 from banyan.server.site import Site, site_of
 from banyan.server.sse import DONE, EventStream, frame
 from banyan.server.wire import reply
@@ -33,7 +33,6 @@ Indexed = tuple[int, Piece]
 async def completions(request: Request) -> Response:
     site = site_of(request)
     body = await read(request, Completion, limit=site.settings.max_body_bytes)
-    check_served(site, body.model)
     stream = site.stream(site.context(request), lambda context: _complete(site, body, context))
     envelope = Envelope(kind="text_completion", model=body.model)
     if body.stream:
@@ -43,7 +42,8 @@ async def completions(request: Request) -> Response:
 
 
 def _complete(site: Site, body: Completion, context: Context) -> Iterator[Indexed]:
-    model, sampling = site.app.text_model(body.model), body.completion_sampling()
+    model = site.app.text_model(check_served(site, body.model, "chat"))
+    sampling = body.completion_sampling()
     for index, prompt in enumerate(body.prompt):
         for piece in model.complete(prompt, sampling, context):
             yield index, piece

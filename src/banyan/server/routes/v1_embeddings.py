@@ -12,7 +12,7 @@ from banyan.core.errors import UnsupportedOption
 from banyan.core.ports import Embedder
 from banyan.server.body import read
 from banyan.server.openai_schemas import Embeddings
-from banyan.server.routes.v1_models import check_served
+from banyan.server.served import check_served
 from banyan.server.site import Site, site_of
 from banyan.server.wire import reply
 
@@ -20,12 +20,11 @@ from banyan.server.wire import reply
 async def embeddings(request: Request) -> Response:
     site = site_of(request)
     body = await read(request, Embeddings, limit=site.settings.max_body_bytes)
-    check_served(site, body.model)
     return reply(await site.call(request, lambda context: _embed(site, body, context)))
 
 
 def _embed(site: Site, body: Embeddings, context: Context) -> dict[str, object]:
-    embedder = site.app.embedder(body.model)
+    embedder = site.app.embedder(check_served(site, body.model, "embedding"))
     _check_dimensions(embedder, body.dimensions)
     rows = embedder.embed(body.input, context)
     as_base64 = body.encoding_format == "base64"
