@@ -1,1 +1,358 @@
-"""The composition root: settings in, wired objects out; alone it knows every capability."""
+"""The composition root: settings in, wired objects out; alone it knows every capability.
+
+One ``App`` belongs to one process: the server's, a command's, or the ingest worker's. What needs
+torch is imported when it is first used, so that a machine without it can do all the rest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+import psutil
+
+from banyan.core.context import Context
+from banyan.core.errors import EngineMissing, InputError, UnknownModel
+from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
+from banyan.core.settings import Settings
+from banyan.core.types import ModelInfo
+from banyan.engine.config import EngineConfig
+from banyan.engine.process import EngineProcess
+from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
+from banyan.knowledge.library import Library
+from banyan.knowledge.parse.limits import ParseLimits
+from banyan.models.connections import Connections
+from banyan.models.machine import machine_facts
+from banyan.models.records import InstalledModel
+from banyan.models.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from banyan.core.ports import FloatMatrix
+    from banyan.engine.config import Precision
+
+MINILM = "all-minilm-l6-v2"
+FEW_TEXTS = 8
+"""Up to so many texts are embedded in numpy, which needs no torch; more are worth loading it."""
+
+WATCH_INTERVAL_S = 2.0
+
+
+class App:
+    """Everything the product can do, wired from one ``Settings``; ``close`` it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the store; load and start nothing. Raises ``StoreError``, ``SchemaMismatch``."""
+        self.settings = settings
+        self.store = Store(settings.home)
+        self.connections = Connections(settings.home)
+        self._multilingual = Multilingual()
+        self._english = _english(self.store, settings)
+        self._engines: dict[str, EngineProcess] = {}
+        self._worker: IngestWorker | None = None
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._choice = settings.home / "answer_model"
+        self.library = Library(
+            settings.home / "knowledge",
+            embedders=Embedders(multilingual=self._multilingual, english=self._english),
+            limits=ParseLimits.of(settings),
+            scorer=self.scorer,
+            writer=self.writer,
+        )
+
+    def close(self) -> None:
+        """End every process this one started."""
+        self._closed.set()
+        if self._worker is not None:
+            self._worker.close()
+        with self._lock:
+            for engine in self._engines.values():
+                engine.close()
+        self.library.close()
+
+    # Models
+
+    def models(self) -> list[ModelInfo]:
+        """What can be named: installed and connected models; knowledge bases are not among them."""
+        installed = [self._info(model) for model in self.store.installed()]
+        return [*installed, *(connection.info() for connection in self.connections.list())]
+
+    def chat_model(self, name: str) -> ChatModel:
+        """The model that chats under ``name`` (or lies at that path); it loads at its first use.
+
+        Raises ``UnknownModel``, and ``EngineMissing`` for a local one without torch.
+        """
+        for connection in self.connections.list():
+            if connection.name == name:
+                return connection.chat_model()
+        return self._engine(name)
+
+    def text_model(self, name: str) -> TextModel:
+        """As ``chat_model``, for raw text."""
+        for connection in self.connections.list():
+            if connection.name == name:
+                return connection.chat_model()
+        return self._engine(name)
+
+    def embedder(self, name: str) -> Embedder:
+        """The embedder ``name``; raises ``UnknownModel``, ``InputError`` for one that chats."""
+        if name in (MULTILINGUAL, "use-multilingual-v3"):
+            return self._multilingual
+        if name == MINILM and self._english is not None:
+            return self._english
+        for connection in self.connections.list():
+            if connection.name == name and connection.kind == "embedding":
+                return connection.embedder()
+        if self.store.get(name).kind != "embedding":
+            raise InputError(f"{name} is not an embedding model.", remedy="See /v1/models.")
+        raise UnknownModel(
+            f"{name} cannot be loaded here.", remedy="`banyan doctor` says what is missing."
+        )
+
+    def scorer(self) -> TextScorer | None:
+        """What reranks: the packaged chat model, where reranking is on and can run."""
+        if not self.settings.rerank:
+            return None
+        try:
+            return self._engine(self.settings.chat_model)
+        except (UnknownModel, EngineMissing):
+            return None
+
+    def writer(self) -> ChatModel | None:
+        """What writes answers; None where the best sentences are quoted."""
+        return self.chat_model(self.answer_model) if self.answer_model else None
+
+    @property
+    def answer_model(self) -> str:
+        """The name of the model that writes answers, or an empty string."""
+        if self._choice.exists():
+            return self._choice.read_text(encoding="utf-8").strip()
+        return self.settings.answer_model
+
+    def set_answer_model(self, name: str) -> None:
+        """Choose it for this and later starts; raises ``UnknownModel``."""
+        if name:
+            self.chat_model(name)
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._choice.write_text(name + "\n", encoding="utf-8")
+
+    # Processes
+
+    def start_ingest_worker(self) -> None:
+        """Start the process that adds uploaded files, the sample first; it ends with this one."""
+        self._worker = IngestWorker(self.settings)
+        threading.Thread(target=self._keep_worker, name="keep worker", daemon=True).start()
+
+    def warm_up(self) -> None:
+        """Load what the first question will need, behind the caller's back."""
+        scorer = self.scorer()
+        loads = [self._multilingual.load]
+        if isinstance(scorer, EngineProcess):
+            loads.append(scorer.start)
+        for load in loads:
+            threading.Thread(target=load, name="warm up", daemon=True).start()
+
+    def status(self) -> dict[str, object]:
+        """Machine, memory and speed, as JSON values."""
+        memory = psutil.virtual_memory()
+        return {
+            "machine": asdict(machine_facts(self.settings.home)),
+            "memory": {
+                "total_bytes": memory.total,
+                "available_bytes": memory.available,
+                "processes": _processes(),
+            },
+            "engine": self._engine_status(),
+        }
+
+    def _engine(self, name: str) -> EngineProcess:
+        path = self.store.resolve(name)
+        if not has_torch():
+            raise EngineMissing(
+                f"{name} needs the extra `engine` (torch), which is not installed.",
+                remedy="pip install 'banyan-llm[engine]'",
+            )
+        with self._lock:
+            if name not in self._engines:
+                self._engines[name] = EngineProcess(
+                    path,
+                    _engine_config(self.settings),
+                    idle_unload_s=self.settings.idle_unload_s,
+                )
+            return self._engines[name]
+
+    def _info(self, model: InstalledModel) -> ModelInfo:
+        engine = self._engines.get(model.name)
+        state = engine.state if engine is not None else "installed"
+        return ModelInfo(
+            name=model.name,
+            kind=model.kind,
+            state=state if model.present else "missing",
+            context_length=model.context_length,
+            size_bytes=model.size_bytes,
+            licence=model.licence,
+            note=model.purpose,
+        )
+
+    def _engine_status(self) -> dict[str, object]:
+        for name, engine in list(self._engines.items()):
+            stats = engine.stats
+            if stats is not None:
+                return {
+                    "state": engine.state,
+                    "model": name,
+                    "tokens_per_second": round(stats.decode_tokens_per_s, 1),
+                    "prompt_tokens_per_second": round(stats.prefill_tokens_per_s, 1),
+                    "running": stats.running,
+                    "waiting": stats.waiting,
+                    "precision": stats.precision,
+                }
+        return {"state": "idle", "model": "", "tokens_per_second": 0.0}
+
+    def _keep_worker(self) -> None:
+        while not self._closed.wait(WATCH_INTERVAL_S):
+            if self._worker is not None:
+                self._worker.ensure_running()
+
+
+class IngestWorker:
+    """The process that works the queue of uploads. It ends when its standard input closes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = settings.environment()
+        self._closed = False
+        self._process = self._start()
+
+    def ensure_running(self) -> None:
+        if self._process.poll() is not None and not self._closed:
+            self._process = self._start()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # what it had in hand is taken up at the next start
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "banyan.app"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C in the terminal is the server's to handle
+        )
+
+
+class EnglishEmbedder:
+    """MiniLM: a question in numpy, a folder in torch, the same vectors to four digits."""
+
+    name = MINILM
+    dimensions = 384
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
+        self._threads = threads
+        self._few = _once(self._load_few)
+        self._many = _once(self._load_many)
+
+    def embed(self, texts: Sequence[str], context: Context) -> FloatMatrix:
+        """See ``Embedder``."""
+        encoder = self._few() if len(texts) <= FEW_TEXTS else self._many()
+        return encoder.embed(texts, context)
+
+    def _load_few(self) -> Embedder:
+        from banyan.engine.encoder_numpy import NumpyEncoder
+
+        return NumpyEncoder.load(self._path)
+
+    def _load_many(self) -> Embedder:
+        from banyan.engine.encoder import Encoder  # imports torch
+
+        return Encoder.load(self._path, "auto", self._threads)
+
+
+def _once(load: Callable[[], Embedder]) -> Callable[[], Embedder]:
+    """``load`` called by the first of any threads that need it."""
+    cached, lock = cache(load), threading.Lock()
+
+    def get() -> Embedder:
+        with lock:
+            return cached()
+
+    return get
+
+
+def has_torch() -> bool:
+    """Whether the extra ``engine`` is installed; does not import it."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "tokenizers", "jinja2"))
+
+
+def _english(store: Store, settings: Settings) -> EnglishEmbedder | None:
+    try:
+        path = store.resolve(MINILM)
+    except UnknownModel:
+        return None
+    return EnglishEmbedder(path, settings.threads) if has_torch() else None
+
+
+def _engine_config(settings: Settings) -> EngineConfig:
+    return EngineConfig(
+        precision=cast("Precision", settings.precision),  # EngineConfig refuses other words
+        threads=settings.threads,
+        kv_cache_bytes=settings.kv_cache_bytes,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_sequences=settings.max_sequences,
+        max_waiting=settings.max_waiting,
+    )
+
+
+def _processes() -> list[dict[str, object]]:
+    """This process and its children with their resident memory."""
+    own = psutil.Process()
+    found: list[dict[str, object]] = []
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            role = _role(process.cmdline()) if process.pid != own.pid else "server"
+            found.append({"name": role, "rss_bytes": process.memory_info().rss})
+        except psutil.Error:
+            continue  # it ended while we looked
+    return found
+
+
+def _role(command: Sequence[str]) -> str:
+    roles = {"banyan.app": "ingest", "banyan.engine": "engine", "banyan.knowledge": "parser"}
+    line = " ".join(command)
+    return next((role for module, role in roles.items() if module in line), "other")
+
+
+def work() -> None:
+    """The ingest worker's process: make the sample, then work the queue until the parent goes."""
+    app = App(Settings.from_environment())
+    stop = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    try:
+        app.library.ensure_sample(Context(cancel=stop))
+        app.library.work(stop)
+    finally:
+        app.close()
+
+
+if __name__ == "__main__":
+    work()

@@ -79,6 +79,13 @@ class Settings:
     def expanded(self) -> Settings:
         return replace(self, home=self.home.expanduser())
 
+    def environment(self) -> dict[str, str]:
+        """This process's environment with these settings in it, for a child process."""
+        own = {
+            PREFIX + entry.name.upper(): str(getattr(self, entry.name)) for entry in fields(self)
+        }
+        return {**os.environ, **own}
+
 
 _NOT_SETTINGS = {PREFIX + "REQUIRE", PREFIX + "TEST_HOME"}
 

@@ -11,7 +11,7 @@ may see.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,20 +45,19 @@ class Library:
         *,
         embedders: Embedders,
         limits: ParseLimits,
-        scorer: TextScorer | None = None,
-        writer: ChatModel | None = None,
+        scorer: Callable[[], TextScorer | None] = lambda: None,
+        writer: Callable[[], ChatModel | None] = lambda: None,
     ) -> None:
-        """Open or create the store; loads no model. Raises ``StoreError``, ``SchemaMismatch``."""
+        """Open or create the store; loads no model. Raises ``StoreError``, ``SchemaMismatch``.
+
+        ``scorer`` and ``writer`` are asked at each question, since either may come and go.
+        """
         self._store = Store(folder)
         self._embedders = embedders
         self._limits = limits
         self._cache = VectorCache()
-        self._resources = Resources(
-            embedders=embedders,
-            scorer=scorer,
-            writer=writer,
-            history=journal.StoreHistory(self._store),
-        )
+        self._scorer = scorer
+        self._writer = writer
 
     def close(self) -> None:
         self._store.close()
@@ -198,7 +197,7 @@ class Library:
         """The best ``k`` passages; the trace is kept under ``context.trace.id``."""
         context = replace(context, base_id=base_id)
         with self.snapshot(base_id) as view:
-            return asking.search(question, base_id, view, self._resources, context, k=k)
+            return asking.search(question, base_id, view, self._resources(), context, k=k)
 
     def ask(
         self,
@@ -216,11 +215,19 @@ class Library:
                 question,
                 base_id,
                 view,
-                self._resources,
+                self._resources(),
                 context,
                 conversation_id=conversation_id,
                 mode=mode,
             )
+
+    def _resources(self) -> Resources:
+        return Resources(
+            embedders=self._embedders,
+            scorer=self._scorer(),
+            writer=self._writer(),
+            history=journal.StoreHistory(self._store),
+        )
 
     def trace(self, trace_id: str, context: Context) -> dict[str, Any]:
         """The record of a question of one's own: steps, passages and answer, as JSON values."""
