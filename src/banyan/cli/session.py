@@ -29,11 +29,15 @@ def opened(settings: Settings) -> Iterator[App]:
 
 
 def chosen_base(app: App, given: str, context: Context) -> str:
-    """The base to work on: the one given, else the user's only one, else the sample's.
+    """The base to work on: the one given, else the user's only one, else the packaged sample.
 
-    Raises ``UnknownBase`` when there is none, ``InputError`` when several could be meant.
+    The sample is made when it is first needed (one that was removed stays removed). Raises
+    ``UnknownBase`` when there is none, ``InputError`` when several could be meant.
     """
     known = [base.id for base in app.library.bases(context)]
+    if not known or (given == SAMPLE and SAMPLE not in known):
+        app.library.ensure_sample(context)
+        known = [base.id for base in app.library.bases(context)]
     if given:
         if given not in known:
             raise UnknownBase(

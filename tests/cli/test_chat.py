@@ -1,0 +1,108 @@
+"""Chat through a pipe and at a prompt."""
+
+from __future__ import annotations
+
+import builtins
+import io
+from collections.abc import Iterator
+
+import pytest
+from tests.cli.conftest import Runner
+from tests.cli.fake_app import FakeApp
+
+from banyan.cli import chat as chat_module
+from banyan.core.types import Message
+
+
+def test_a_piped_text_is_one_message_and_the_reply_is_all_that_is_printed(
+    run: Runner, app: FakeApp
+) -> None:
+    shown = run("chat", "tiny", "--system", "Be brief.", stdin="Two\nlines\n")
+    assert (shown.code, shown.out, shown.err) == (0, "Good day.\n", "")
+    assert app.talker.asked == [
+        (Message(role="system", content="Be brief."), Message(role="user", content="Two\nlines"))
+    ]
+
+
+def test_as_json_the_reply_streams_event_by_event(run: Runner, app: FakeApp) -> None:
+    lines = run("chat", "tiny", "--json", stdin="Hi").lines
+    assert [line["type"] for line in lines] == ["token_ready", "token_ready", "generation_done"]
+
+
+def test_an_empty_pipe_asks_nothing(run: Runner, app: FakeApp) -> None:
+    assert run("chat", "tiny", stdin="").out == ""
+    assert app.talker.asked == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lines a person types; after the last one comes Ctrl-D."""
+    lines: list[str] = []
+
+    def read(prompt: str = "") -> str:
+        if not lines:
+            raise EOFError
+        return lines.pop(0)
+
+    monkeypatch.setattr(builtins, "input", read)
+    monkeypatch.setattr(chat_module, "sys", _Sys())
+    return lines
+
+
+class _Sys:
+    stdin = Terminal()
+
+
+def test_a_conversation_is_remembered_turn_by_turn(
+    run: Runner, app: FakeApp, typed: list[str]
+) -> None:
+    typed += ["Hi", "", "Again", "/exit", "never read"]
+    shown = run("chat", "tiny")
+    assert shown.out == "Good day.\nOnce more.\n"
+    assert [turn.content for turn in app.talker.asked[1]] == ["Hi", "Good day.", "Again"]
+    assert typed == ["never read"]
+
+
+def test_a_new_conversation_forgets_the_old_one(
+    run: Runner, app: FakeApp, typed: list[str]
+) -> None:
+    typed += ["Hi", "/new", "Again"]
+    run("chat", "tiny")
+    assert [turn.content for turn in app.talker.asked[1]] == ["Again"]
+
+
+def test_a_block_of_several_lines_is_one_message(
+    run: Runner, app: FakeApp, typed: list[str]
+) -> None:
+    typed += ['"""def f():', "    return 1", '"""']
+    run("chat", "tiny")
+    assert app.talker.asked[0][0].content == "def f():\n    return 1"
+
+
+def test_an_unknown_command_is_answered_with_help_and_not_sent(
+    run: Runner, app: FakeApp, typed: list[str]
+) -> None:
+    typed += ["/what"]
+    assert "/exit ends" in run("chat", "tiny").err
+    assert app.talker.asked == []
+
+
+def test_ctrl_c_stops_a_reply_and_the_conversation_goes_on(
+    run: Runner, app: FakeApp, typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = iter([interrupted(), iter(())])
+    monkeypatch.setattr(app.talker, "chat", lambda *_: next(turns))
+    typed += ["Hi", "Again"]
+    shown = run("chat", "tiny")
+    assert shown.code == 0
+    assert "Stopped." in shown.err
+
+
+def interrupted() -> Iterator[object]:
+    raise KeyboardInterrupt
+    yield
