@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from banyan.engine.config import Precision
 
 MINILM = "all-minilm-l6-v2"
-FEW_TEXTS = 8
-"""Up to so many texts are embedded in numpy, which needs no torch; more are worth loading it."""
+FEW_CHARS = 2_000
+"""Up to so much text is embedded in numpy, which needs no torch; more is worth loading it."""
 
 WATCH_INTERVAL_S = 2.0
 
@@ -147,7 +147,12 @@ class App:
     # Processes
 
     def start_ingest_worker(self) -> None:
-        """Start the process that adds uploaded files, the sample first; it ends with this one."""
+        """Start the process that adds uploaded files, the sample first; it ends with this one.
+
+        From then on this process leaves torch to the others.
+        """
+        if self._english is not None:
+            self._english.may_import_torch = False
         self._worker = IngestWorker(self.settings)
         threading.Thread(target=self._keep_worker, name="keep worker", daemon=True).start()
 
@@ -256,7 +261,7 @@ class IngestWorker:
 
 
 class EnglishEmbedder:
-    """MiniLM: a question in numpy, a folder in torch, the same vectors to four digits."""
+    """MiniLM: a question in numpy, a folder in torch, the same vectors to three digits."""
 
     name = MINILM
     dimensions = 384
@@ -264,20 +269,21 @@ class EnglishEmbedder:
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
         self._threads = threads
-        self._few = _once(self._load_few)
-        self._many = _once(self._load_many)
+        self._small = _once(self._load_small)
+        self._large = _once(self._load_large)
+        self.may_import_torch = True
 
     def embed(self, texts: Sequence[str], context: Context) -> FloatMatrix:
         """See ``Embedder``."""
-        encoder = self._few() if len(texts) <= FEW_TEXTS else self._many()
-        return encoder.embed(texts, context)
+        large = self.may_import_torch and sum(map(len, texts)) > FEW_CHARS
+        return (self._large if large else self._small)().embed(texts, context)
 
-    def _load_few(self) -> Embedder:
+    def _load_small(self) -> Embedder:
         from banyan.engine.encoder_numpy import NumpyEncoder
 
         return NumpyEncoder.load(self._path)
 
-    def _load_many(self) -> Embedder:
+    def _load_large(self) -> Embedder:
         from banyan.engine.encoder import Encoder  # imports torch
 
         return Encoder.load(self._path, "auto", self._threads)
