@@ -20,7 +20,9 @@ _COMMON = frozenset(
 )
 _COMMON_SHARE = 0.08
 _CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 27})
+_STRANGE = 0.02
 _TOLERATED = 0.001
+_ACCENTS_SHARE = 0.15
 
 
 def is_text(head: bytes) -> bool:
@@ -30,7 +32,7 @@ def is_text(head: bytes) -> bool:
     if b"\0" in head:
         return _bare_utf16(head) is not None
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    return controls <= len(head) * 0.02
+    return controls <= len(head) * _STRANGE
 
 
 def decode(data: bytes, name: str) -> str:
@@ -60,9 +62,12 @@ def _find(data: bytes) -> str | None:
 def _bare_utf16(sample: bytes) -> str | None:
     """UTF-16 without a mark: half of the bytes of its spaces, digits and line ends are NUL."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if max(even, odd) < len(sample) * 0.01 or min(even, odd) > max(even, odd) * 0.05:
+    if max(even, odd) < len(sample) * 0.01 or min(even, odd) > max(even, odd) * 0.3:
         return None
-    return "utf-16-be" if even > odd else "utf-16-le"
+    encoding = "utf-16-be" if even > odd else "utf-16-le"
+    text = sample.decode(encoding, errors="replace")
+    strange = sum((char < " " and char not in "\t\n\f\r") or char == "\ufffd" for char in text)
+    return encoding if strange <= max(1, len(text) * _STRANGE) else None
 
 
 def _without_unicode(sample: bytes) -> str:
@@ -73,6 +78,8 @@ def _without_unicode(sample: bytes) -> str:
     best = max(shares, key=lambda encoding: shares[encoding])
     if shares[best] >= _COMMON_SHARE:
         return best
+    if len(sample.translate(None, bytes(range(128)))) < _ACCENTS_SHARE * len(sample):
+        return "cp1252"  # a few accents among ASCII letters, too few to guess by
     from charset_normalizer import from_bytes  # slow to import, seldom needed
 
     guess = from_bytes(sample).best()

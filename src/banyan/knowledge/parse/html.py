@@ -13,8 +13,9 @@ from banyan.knowledge.parse.html_walk import add_nodes
 
 _NEVER_CONTENT = (
     "script, style, noscript, template, iframe, object, svg, canvas, button, select, textarea, "
-    "input, dialog, [hidden], [aria-hidden='true']"
+    "input, dialog"
 )
+_HIDDEN = "[hidden], [aria-hidden='true']"
 _AROUND_CONTENT = (
     "nav, footer, aside, [role=navigation], [role=banner], [role=contentinfo], [role=search], "
     "[role=dialog], [id*=cookie], [class*=cookie], [class*=consent], [class*=breadcrumb], "
@@ -50,21 +51,26 @@ def add_html(text: str, draft: Draft, *, whole: bool = False, page: int | None =
     tree.strip_tags(_NEVER_CONTENT.split(", "))
     body = tree.body or tree.root
     if body is not None:
-        add_nodes(body if whole else _content(body), draft, page)
+        hidden = {node.mem_id for node in body.css(_HIDDEN)}
+        content = body if whole else _content(body)
+        around = set() if whole else _around(content)
+        add_nodes(content, draft, page, hidden | around)
 
 
 def _content(body: LexborNode) -> LexborNode:
-    """The element that holds the content, rid of what surrounds it unless that is nearly all."""
+    """The innermost element that says it is the content and holds much of the text."""
     everything = _length(body)
     main = [node for node in body.css(_MAIN) if _length(node) >= _MAIN_SHARE * everything]
-    content = main[-1] if main else body
+    return main[-1] if main else body
+
+
+def _around(content: LexborNode) -> set[int]:
+    """The nodes inside ``content`` that only surround it; none where they are nearly all of it."""
     around = content.css(_AROUND_CONTENT)
     around += [node for node in content.css("header") if node.css_first("nav, form, h1") is None]
-    around_length = sum(_length(node) for node in around)
-    if around_length <= (1 - _KEPT_SHARE) * _length(content):
-        for node in around:
-            node.decompose()
-    return content
+    length = sum(_length(node) for node in around)
+    is_most = length > (1 - _KEPT_SHARE) * _length(content)
+    return set() if is_most else {node.mem_id for node in around}
 
 
 def _length(node: LexborNode) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborNode
@@ -77,15 +78,17 @@ class _Walk:
         return _INDENT * min(len(self.lists) - 1, _MAX_INDENT)
 
 
-def add_nodes(root: LexborNode, draft: Draft, page: int | None = None) -> None:
-    """Append the blocks under ``root``."""
+def add_nodes(
+    root: LexborNode, draft: Draft, page: int | None = None, skipped: Set[int] = frozenset()
+) -> None:
+    """Append the blocks under ``root`` but for nodes whose ``mem_id`` is in ``skipped``."""
     walk = _Walk(draft, page)
     stack: list[tuple[LexborNode, bool]] = [(root, False)]
     while stack:
         node, is_leaving = stack.pop()
         if is_leaving:
             _leave(walk, node.tag or "")
-        elif _enter(walk, node):
+        elif node.mem_id not in skipped and _enter(walk, node):
             stack.append((node, True))
             stack.extend((child, False) for child in reversed(list(node.iter(include_text=True))))
     walk.lists.clear()

@@ -11,6 +11,7 @@ from banyan.knowledge.parse.draft import Draft
 from banyan.knowledge.parse.encoding import decode
 from banyan.knowledge.parse.html import add_html
 
+_MAX_NESTING = 100  # quotes and lists in each other; what is deeper is not rendered
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"""^title:[ \t]*["']?(.+?)["']?[ \t]*$""", re.MULTILINE)
 
@@ -22,4 +23,5 @@ def read(file: BinaryIO, draft: Draft) -> None:
         title = _TITLE.search(front[1])
         draft.title = title[1] if title else ""
         text = text[front.end() :]
-    add_html(MarkdownIt("commonmark").enable("table").render(text), draft, whole=True)
+    markdown = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable("table")
+    add_html(markdown.render(text), draft, whole=True)

@@ -22,7 +22,7 @@ from banyan.knowledge.parse.lines import join_lines
 from banyan.knowledge.parse.pdf_blocks import Style, page_blocks
 from banyan.knowledge.parse.pdf_furniture import drop_furniture
 from banyan.knowledge.parse.pdf_order import reading_order
-from banyan.knowledge.parse.pdf_runs import Run, read_runs
+from banyan.knowledge.parse.pdf_runs import Page, Run, read_page
 from banyan.knowledge.parse.pdf_tables import read_rules, take_out_tables, walls
 from banyan.knowledge.records import Block
 
@@ -37,14 +37,13 @@ def read(file: BinaryIO, draft: Draft) -> None:
     pdf = _open(file, draft)
     if len(pdf) > draft.limits.max_pages:
         raise draft.limits.passed("max_pages", f"{draft.name} has {len(pdf)} pages")
-    pages = [_page_runs(pdf, index, draft) for index in range(len(pdf))]
-    if not any(pages):
+    pages = [_page(pdf, index, draft) for index in range(len(pdf))]
+    if not any(page.runs for page in pages):
         raise EmptyDocument(
             f"{draft.name} has no text layer: its {len(pages)} pages are pictures.",
             remedy="Run it through OCR first; OCR is not part of this version.",
         )
-    pages = drop_furniture(pages)
-    for block in _joined(_blocks(pages)):
+    for block in _joined(_blocks(drop_furniture(pages))):
         draft.add(block.kind, block.text, level=block.level, page=block.page)
     draft.title = _title(pdf)
 
@@ -95,8 +94,8 @@ def _open(file: BinaryIO, draft: Draft) -> pdfium.PdfDocument:
         ) from None
 
 
-def _page_runs(pdf: pdfium.PdfDocument, index: int, draft: Draft) -> list[Run]:
-    """The runs of one page; a page that cannot be opened is a broken document, not a gap."""
+def _page(pdf: pdfium.PdfDocument, index: int, draft: Draft) -> Page:
+    """One page; one that cannot be opened is a broken document, not a gap."""
     try:
         page = pdf[index]
         text = page.get_textpage()
@@ -104,9 +103,9 @@ def _page_runs(pdf: pdfium.PdfDocument, index: int, draft: Draft) -> list[Run]:
         raise BrokenDocument(f"{draft.name}: page {index + 1} is damaged.") from None
     try:
         rules = read_rules(page)
-        runs = read_runs(text, walls(rules))
-        draft.count("".join(run.text for run in runs))
-        return take_out_tables(runs, rules)
+        read = read_page(text, page.get_mediabox(), walls(rules))
+        draft.count("".join(run.text for run in read.runs))
+        return replace(read, runs=take_out_tables(read.runs, rules))
     finally:
         text.close()
         page.close()

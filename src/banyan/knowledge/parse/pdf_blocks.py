@@ -21,6 +21,7 @@ _MOST_HEADING_CHARS, _MOST_BOLD_CHARS = 200, 100
 _MOST_HEADING_LINES = 4
 _LEAST_ROWS = 3
 _AROUND = 4
+_LOOSEST = 2.0
 _SENTENCE_END = re.compile(r"[.!?。！？:：][\"'”’)]*$")
 _NUMBERED = re.compile(f"\\d{{1,2}}(?:\\.\\d{{1,2}}){{1,3}}\\.?\\s+[A-Z{CJK}].{{1,70}}[^\\d]")
 _NOT_A_HEADING = re.compile(r"[.,;:。，；：]$|^[\W\d_]*$")
@@ -38,7 +39,7 @@ class Style:
     def of(cls, pages: Sequence[Sequence[Run]]) -> Style:
         weights: Counter[tuple[float, bool]] = Counter()
         for runs in pages:
-            for run in runs:
+            for run in (run for run in runs if not run.rotated):
                 weights[run.size, run.bold] += len(run.text)
         sizes: Counter[float] = Counter()
         for (size, _), weight in weights.items():
@@ -116,11 +117,9 @@ class _Column:
     @classmethod
     def of(cls, lines: Sequence[Line]) -> _Column:
         steps = [one.bottom - other.bottom for one, other in pairwise(lines)]
-        return cls(
-            lines=lines,
-            leading=median(steps) if steps else 0.0,
-            size=median(line.size for line in lines),
-        )
+        size = median(line.size for line in lines)
+        leading = min(median(steps) if steps else 0.0, _LOOSEST * size)
+        return cls(lines=lines, leading=leading, size=size)
 
     def breaks(self, group: list[Line], line: Line) -> bool:
         """Whether ``line`` begins something new after ``group``."""

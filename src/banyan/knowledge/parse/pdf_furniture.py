@@ -6,9 +6,9 @@ import re
 from collections import Counter
 
 from banyan.knowledge.parse.pdf_order import Line, lines_of
-from banyan.knowledge.parse.pdf_runs import Run
+from banyan.knowledge.parse.pdf_runs import Page, Run
 
-_EDGE_LINES = 2
+_MARGIN = 0.085  # just under an inch, where text usually begins
 _LEAST_PAGES = 3
 _PAGE_SHARE = 0.25
 _GRAIN = 4.0
@@ -17,34 +17,35 @@ _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.IGNORECASE)
 Key = tuple[str, int]
 
 
-def drop_furniture(pages: list[list[Run]]) -> list[list[Run]]:
-    """The pages without lines that repeat, digits apart, at one height of a quarter of them.
+def drop_furniture(pages: list[Page]) -> list[list[Run]]:
+    """The runs of each page without lines that repeat in the margin of a quarter of the pages.
 
-    Where such a line holds letters its first appearance stays: it may say whose document it is.
+    Digits may differ, for page numbers do. Where such a line holds letters its first appearance
+    stays: it may say whose document it is.
     Fewer than three repetitions are not taken for furniture.
     """
-    edges = [_edge_lines(runs) for runs in pages]
-    counts = Counter(key for lines in edges for key in {_key(line) for line in lines})
+    margins = [_margin_lines(page) for page in pages]
+    counts = Counter(key for lines in margins for key in {_key(line) for line in lines})
     needed = max(_LEAST_PAGES, _PAGE_SHARE * len(pages))
     repeated = {key for key, count in counts.items() if count >= needed}
     shown: set[Key] = set()
     kept = []
-    for runs, lines in zip(pages, edges, strict=True):
+    for page, lines in zip(pages, margins, strict=True):
         dropped: set[int] = set()
         for line in lines:
             key = _key(line)
             if key in repeated and (key in shown or not re.search(r"[^\W\d_]{3}", key[0])):
                 dropped.update(id(run) for run in line.runs)
             shown.add(key)
-        kept.append([run for run in runs if id(run) not in dropped])
+        kept.append([run for run in page.runs if id(run) not in dropped])
     return kept
 
 
-def _edge_lines(runs: list[Run]) -> list[Line]:
-    lines = lines_of([run for run in runs if not run.rotated])
-    if len(lines) <= 2 * _EDGE_LINES:
-        return lines
-    return lines[:_EDGE_LINES] + lines[-_EDGE_LINES:]
+def _margin_lines(page: Page) -> list[Line]:
+    margin = _MARGIN * (page.top - page.bottom)
+    lowest, highest = page.bottom + margin, page.top - margin
+    in_margin = [run for run in page.runs if not lowest <= run.middle[1] <= highest]
+    return lines_of([run for run in in_margin if not run.rotated])
 
 
 def _key(line: Line) -> Key:

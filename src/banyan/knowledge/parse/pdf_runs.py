@@ -25,6 +25,10 @@ _LIGATURES = {
 }  # fmt: skip
 
 
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top in points."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """Text on one line and its box in points, y upwards. ``rows`` makes it a table instead.
@@ -57,6 +61,15 @@ class Run:
         return (self.left + self.right) / 2, (self.bottom + self.top) / 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The runs of a page and the y of its lower and upper edge."""
+
+    runs: list[Run]
+    bottom: float
+    top: float
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A level or upright line: at ``at``, from ``start`` to ``end`` along the other axis."""
@@ -85,8 +98,8 @@ class _Glyph:
     gap_before: str  # "", " " or "\n": the white space pdfium saw in front
 
 
-def read_runs(textpage: pdfium.PdfTextPage, walls: Sequence[Rule] = ()) -> list[Run]:
-    """The runs in the order of the page's content stream, turned so that most text is upright.
+def read_page(textpage: pdfium.PdfTextPage, mediabox: Box, walls: Sequence[Rule] = ()) -> Page:
+    """The page's runs in the order of its content stream, turned so that most text is upright.
 
     ``walls`` are upright rules, ascending, which no run crosses. Text in a font that does not say
     which characters its glyphs are is left out: what pdfium gives for it is noise.
@@ -101,7 +114,9 @@ def read_runs(textpage: pdfium.PdfTextPage, walls: Sequence[Rule] = ()) -> list[
         gathered.append(glyph)
     if gathered:
         runs.append(_run(textpage, gathered, quadrant))
-    return [run for run in runs if run.text.strip() and not run.unmapped]
+    _, bottom, _, top = _turn(*mediabox, quadrant)
+    runs = [run for run in runs if run.text.strip() and not run.unmapped]
+    return Page(runs=runs, bottom=bottom, top=top)
 
 
 def _belongs(
@@ -210,9 +225,7 @@ def _main_quadrant(textpage: pdfium.PdfTextPage) -> int:
     return max(set(sample), key=sample.count, default=0)
 
 
-def _turn(
-    left: float, bottom: float, right: float, top: float, quadrant: int
-) -> tuple[float, float, float, float]:
+def _turn(left: float, bottom: float, right: float, top: float, quadrant: int) -> Box:
     """A box on a page turned back by ``quadrant`` quarter turns (anticlockwise text upright)."""
     if quadrant == 1:
         return bottom, -right, top, -left
