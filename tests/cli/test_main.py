@@ -152,7 +152,7 @@ def test_an_interrupted_command_ends_at_once_and_without_a_traceback(
         out, err = process.communicate(timeout=10)
         server.left.set()
     assert process.returncode == code
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert "Traceback" not in out + err
     assert not (home / "connections.json").exists()
 
