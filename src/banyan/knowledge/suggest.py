@@ -32,7 +32,8 @@ _CHINESE_NUMBERING = re.compile(
 _SAYS_NOTHING = re.compile(
     r"introduction|(?:\w+ )?(?:overview|summary)|abstract|(?:table of )?contents|conclusions?"
     r"|references|bibliography|appendix|notes?|examples?|see also|links?|index|background|misc\w*"
-    r"|other|faq|general|details|about|sources.*|.*\b(?:untitled|sample|test|(?:sheet|slide|page|title|heading) ?\d*)\b.*"
+    r"|other|faq|general|details|about|sources.*"
+    r"|.*\b(?:untitled|sample|test|(?:sheet|slide|page|title|heading) ?\d*)\b.*"
     r"|简介|介绍|概述|摘要|目录|总结|结论|参考文献|附录|前言|背景|其他|说明|示例|注意事项?|小结",
     re.I,
 )
@@ -45,8 +46,8 @@ _SPEAKS = re.compile(
 _ASKS = re.compile(r"(?:what|which|who|whose|when|where|why|how)\b", re.I)
 _HOW_TO = re.compile(r"how to (?P<task>.+)", re.I)
 _TASK = re.compile(
-    r"(?:add|apply|ask|back up|bring|build|change|check|choose|configure|connect|create|delete|deploy"
-    r"|download|enable|export|find|get|import|install|make|manage|measure|move|open|pull|read"
+    r"(?:add|apply|ask|back up|bring|build|change|check|choose|configure|connect|create|delete"
+    r"|deploy|download|enable|export|find|get|import|install|make|manage|measure|move|open|pull|read"
     r"|remove|report|request|reset|restore|run|search|set|start|stop|submit|test|troubleshoot"
     r"|turn|uninstall|update|upgrade|upload|use|write) .+",
     re.I,
