@@ -118,13 +118,18 @@ class App:
         )
 
     def scorer(self) -> TextScorer | None:
-        """What reranks: the packaged chat model, where reranking is on and can run."""
+        """What reranks: the packaged chat model, where reranking is on and the model is loaded.
+
+        A question does not wait for it to load; the ones after it profit.
+        """
         if not self.settings.rerank:
             return None
         try:
-            return self._engine(self.settings.chat_model)
+            engine = self._engine(self.settings.chat_model)
         except (UnknownModel, EngineMissing):
             return None
+        engine.start()
+        return engine if engine.state == "ready" else None
 
     def writer(self) -> ChatModel | None:
         """What writes answers; None where the best sentences are quoted."""
@@ -157,13 +162,9 @@ class App:
         threading.Thread(target=self._keep_worker, name="keep worker", daemon=True).start()
 
     def warm_up(self) -> None:
-        """Load what the first question will need, behind the caller's back."""
-        scorer = self.scorer()
-        loads = [self._multilingual.load]
-        if isinstance(scorer, EngineProcess):
-            loads.append(scorer.start)
-        for load in loads:
-            threading.Thread(target=load, name="warm up", daemon=True).start()
+        """Begin to load what the first question will need, without waiting for it."""
+        self.scorer()
+        threading.Thread(target=self._multilingual.load, name="warm up", daemon=True).start()
 
     def status(self) -> dict[str, object]:
         """Machine, memory and speed, as JSON values."""
