@@ -64,6 +64,15 @@ def test_the_declared_encoding_is_believed_where_it_works(read):
     assert read(lying, "a.html").text == "榕树是一种树。"
 
 
+def test_two_breaks_in_a_row_part_paragraphs(blocks):
+    body = "<td>One<br> <br>Two<br>lines<br/><br/><br/>Three</td>"
+    assert blocks(page(body), "a.html") == [
+        ("paragraph", "One"),
+        ("paragraph", "Two\nlines"),
+        ("paragraph", "Three"),
+    ]
+
+
 def test_line_breaks_stay_and_hidden_text_goes(blocks):
     body = "<p>Road 1<br>Town</p><p hidden>secret</p><div aria-hidden='true'>icon</div>"
     assert blocks(page(body), "a.html") == [("paragraph", "Road 1\nTown")]

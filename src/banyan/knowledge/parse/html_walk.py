@@ -49,6 +49,15 @@ class _Walk:
         else:
             self.draft.add("paragraph", text, page=self.page)
 
+    def break_line(self) -> None:
+        """One break is a line's end; two in a row part paragraphs, as old pages do it."""
+        while self.inline and not self.inline[-1].strip(" "):
+            self.inline.pop()
+        if self.inline and self.inline[-1] == "\n" and not self.lists:
+            self.flush()
+        else:
+            self.inline.append("\n")
+
     def begin_item(self) -> None:
         self.flush()
         if not self.lists:
@@ -103,7 +112,7 @@ def _enter(walk: _Walk, node: LexborNode) -> bool:
         walk.inline.append(_squeeze(node.text_content or ""))
         return False
     if tag == "br":
-        walk.inline.append("\n")
+        walk.break_line()
         return False
     if tag in _HEADINGS or tag == "pre" or tag == "table":
         return _enter_whole(walk, node, tag)

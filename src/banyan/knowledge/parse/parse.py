@@ -53,6 +53,8 @@ class Parser:
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
         self._child: _Child | None = None
+        self.peak_bytes = 0
+        """The most memory the process has held so far, as of its last answer."""
 
     def __enter__(self) -> Parser:
         return self
@@ -84,7 +86,8 @@ class Parser:
             except BaseException:
                 self.close()
                 raise
-        if _number(reply.get("peak_bytes")) > _RETIRE_SHARE * self._limits.parse_memory_bytes:
+        self.peak_bytes = _number(reply.get("peak_bytes"))
+        if self.peak_bytes > _RETIRE_SHARE * self._limits.parse_memory_bytes:
             self.close()
         return _document(reply, name)
 
@@ -110,8 +113,8 @@ class Parser:
 
     def _death(self, child: _Child, name: str) -> DocumentError:
         """Why the child died without an answer."""
-        code, peak_bytes = child.kill(_DEATH_GRACE_S)
-        if peak_bytes > _MEMORY_SHARE * self._limits.parse_memory_bytes:
+        code, self.peak_bytes = child.kill(_DEATH_GRACE_S)
+        if self.peak_bytes > _MEMORY_SHARE * self._limits.parse_memory_bytes:
             return self._limits.passed("parse_memory_bytes", f"{name} needs too much memory")
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return BrokenDocument(
