@@ -19,21 +19,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.e2e import console_shelf as shelf
+from tests.e2e.console_answers import Script, answer_script, chat_script
 
 import banyan.server
-from banyan.core.events import (
-    AnswerDone,
-    Event,
-    Failed,
-    GenerationDone,
-    PassagesFound,
-    Progress,
-    Refused,
-    SentenceReady,
-    TokenReady,
-    to_json,
-)
-from banyan.core.types import Usage
+from banyan.core.events import Progress, to_json
 from banyan.knowledge.records import Base, DocumentRecord, Job
 from banyan.server.security import CONTENT_SECURITY_POLICY
 
@@ -73,7 +62,7 @@ def failure(status: int, message: str, remedy: str = "", code: str = "input_erro
     return JSONResponse(body, status)
 
 
-def events(shop: Shop, what: str, script: list[Event | dict[str, object]]) -> Response:
+def events(shop: Shop, what: str, script: Script) -> Response:
     """The script as server-sent events, with a comment first and a pause before each."""
 
     async def frames() -> AsyncIterator[str]:
@@ -146,7 +135,7 @@ async def pull(request: Request) -> Response:
     shop.asked.append(body)
     entry = next(one for one in shelf.CATALOGUE if one["name"] == body["name"])
     shop.models.append({**entry, "state": "installed", "owner": "banyan"})
-    steps: list[Event | dict[str, object]] = [
+    steps: Script = [
         Progress(stage="download", done=part, total=10, item="wheel") for part in range(0, 11, 2)
     ]
     return events(shop, "pull", [*steps, {"type": "model_ready", "name": body["name"]}])
@@ -288,84 +277,23 @@ async def delete_document(request: Request) -> Response:
     return JSONResponse({"deleted": document_id})
 
 
-def _done(question: str, *, refused: bool = False, mode: str = "extractive") -> AnswerDone:
-    return AnswerDone(
-        trace_id="trace-1",
-        conversation_id="conversation-1",
-        question=question,
-        refused=refused,
-        mode="model" if mode == "model" else "extractive",
-        seconds=0.214,
-    )
-
-
-def _english() -> list[Event | dict[str, object]]:
-    first = shelf.cite(1, shelf.WRITING, shelf.QUOTE_EN)
-    second = shelf.cite(2, shelf.MACHINES, shelf.QUOTE_TABLE)
-    return [
-        PassagesFound(passages=(shelf.WRITING, shelf.MACHINES, shelf.RUNNING)),
-        SentenceReady(text=shelf.QUOTE_EN, citations=(first,), support=0.94),
-        SentenceReady(
-            text="A 7B model in 4 bits runs on a laptop with 16 GB.",
-            citations=(second, first),
-            support=0.81,
-        ),
-        _done("How fast does the packaged model write?"),
-    ]
-
-
-def _script(question: str) -> list[Event | dict[str, object]]:
-    """What the stub answers: words in the question choose the case."""
-    if "Mongolia" in question or "天气" in question:
-        nearest = (shelf.MACHINES, shelf.RUNNING)
-        reason = "Not in these documents."
-        return [Refused(reason=reason, nearest=nearest), _done(question, refused=True)]
-    if "fail" in question:
-        failed = Failed(code="engine_failed", message="The engine ended.", remedy="Ask again.")
-        return [PassagesFound(passages=(shelf.WRITING,)), failed]
-    if "hostile" in question:
-        cited = shelf.cite(1, shelf.REPORT, f"Text {shelf.PAYLOAD} goes on.")
-        sentence = SentenceReady(text=cited.quote, citations=(cited,), support=0.5)
-        return [PassagesFound(passages=(shelf.REPORT,)), sentence, _done(question)]
-    if any(character > "\u3400" for character in question):
-        cited = shelf.cite(1, shelf.RUNNING, shelf.QUOTE_ZH)
-        sentence = SentenceReady(text=shelf.QUOTE_ZH, citations=(cited,), support=0.97)
-        return [PassagesFound(passages=(shelf.RUNNING,)), sentence, _done(question)]
-    return _english()
-
-
 async def ask(request: Request) -> Response:
     shop, body = shop_of(request), await request.json()
     shop.asked.append(body)
     if "ask" in shop.failures:
         code, message, remedy = shop.failures.pop("ask")
         return failure(code, message, remedy)
-    return events(shop, "ask", _script(body["question"]))
+    return events(shop, "ask", answer_script(body["question"]))
 
 
 async def trace(request: Request) -> Response:
     return JSONResponse({"id": "trace-1", "steps": shelf.TRACE_STEPS})
 
 
-REPLY = """A banyan is a fig that grows **many trunks** from one canopy.
-
-1. Roots hang from its branches.
-2. Each one that reaches the ground becomes a trunk.
-
-```
-print("one canopy, many trunks")
-```
-
-So it can cover a whole field, `tree by tree`, and stand for centuries."""
-
-
 async def chat(request: Request) -> Response:
     shop, body = shop_of(request), await request.json()
     shop.asked.append(body)
-    text = shelf.PAYLOAD if "hostile" in body["messages"][-1]["content"] else REPLY
-    words = [TokenReady(text=word) for word in text.replace(" ", " \0").split("\0")]
-    usage = Usage(prompt_tokens=12, completion_tokens=len(words))
-    return events(shop, "chat", [*words, GenerationDone(finish_reason="stop", usage=usage)])
+    return events(shop, "chat", chat_script(body["messages"][-1]["content"]))
 
 
 class Headers:

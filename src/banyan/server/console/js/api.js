@@ -34,6 +34,7 @@ function failure(status, body) {
 async function send(method, path, body, signal) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   const options = { method, headers, signal, credentials: "same-origin" };
+  options.keepalive = method === "DELETE"; // a removal outlives the page that asked for it
   if (body !== undefined) options.body = JSON.stringify(body);
   let response;
   try {
@@ -108,7 +109,8 @@ export const api = {
   status: () => call("GET", "/api/status"),
 
   models: () => call("GET", "/api/models"),
-  pull: (name, signal) => stream("POST", "/api/models/pull", { name }, signal),
+  pull: (name, terms) =>
+    stream("POST", "/api/models/pull", terms ? { name, accept_licence: terms } : { name }),
   connect: (connection) => call("POST", "/api/models/connect", connection),
   discover: () => call("POST", "/api/models/discover", {}),
   chooseAnswerModel: (name) => call("POST", "/api/models/answer", { name }),

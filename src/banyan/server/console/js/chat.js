@@ -204,7 +204,6 @@ function chatHead(select) {
   return el(
     "div.chat-bar",
     {},
-    el("h1.visually-hidden", {}, t("chat.nav")),
     select,
     el("div.page-actions", {}, optionsPanel(), newButton()),
   );
@@ -248,7 +247,7 @@ function mount(root) {
       shown = 0;
       return;
     }
-    if (!thread.isConnected) fill(scroller, thread);
+    if (!thread.isConnected) fill(scroller, el("h1.visually-hidden", {}, t("chat.nav")), thread);
     const room = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
     reconcile(thread, messages, keyOf, messageView);
     if (messages.length !== shown || room < NEAR_BOTTOM_PX) {

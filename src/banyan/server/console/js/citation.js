@@ -103,8 +103,10 @@ addEventListener("pointerdown", (event) => {
  */
 export function citationChip(citation, support, turn) {
   const passage = passageOf(citation, turn);
+  let returning = false;
   const open = () => {
     hideCitation();
+    returning = true; // the focus comes back when the document closes; the card should not
     openDocument({ documentId: citation.document_id, range: citation, passage, turn });
   };
   const reveal = () => show(chip, cardFor(citation, passage, support, open));
@@ -120,7 +122,10 @@ export function citationChip(citation, support, turn) {
         },
         pointerenter: (event) => event.pointerType === "mouse" && reveal(),
         pointerleave: (event) => event.pointerType === "mouse" && hideSoon(),
-        focus: () => chip.matches(":focus-visible") && reveal(),
+        focus: () => {
+          if (chip.matches(":focus-visible") && !returning) reveal();
+          returning = false;
+        },
         blur: hideSoon,
         click: () => (touched ? reveal() : open()),
       },

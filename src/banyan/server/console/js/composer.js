@@ -70,6 +70,7 @@ export function createComposer({ label, placeholder, draft, onSend, onStop }, ..
     field,
     el("div.composer-row", {}, el("div.composer-extras", {}, extras), button),
   );
+  node.classList.toggle("is-bare", !extras.length);
   refresh();
   requestAnimationFrame(fit);
   return {

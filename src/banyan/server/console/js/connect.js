@@ -1,11 +1,12 @@
 /** The dialog that connects a bigger model: any OpenAI-compatible server, tried before it is kept. */
 
 import { api } from "./api.js";
+import { options } from "./dialogue.js";
 import { openDialog } from "./dialog.js";
 import { el, fill, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 import { langOf, t } from "./i18n.js";
-import { errorCard } from "./notices.js";
+import { errorCard, toastError } from "./notices.js";
 import { refreshModels } from "./refresh.js";
 
 function field(label, input, hint) {
@@ -34,18 +35,24 @@ function busy(text) {
   return el("p.connect-busy", { role: "status" }, dots, text);
 }
 
-async function letWrite(name, result, dialog) {
+async function letWrite(name, dialog) {
   try {
     await api.chooseAnswerModel(name);
     await refreshModels();
-    dialog.close();
   } catch (error) {
-    fill(result, errorCard(error));
+    toastError(error);
   }
+  dialog.close();
 }
 
 /** What the test call brought, and the offer to let this model write the answers. */
-function success(connection, result, dialog) {
+function success(connection, dialog) {
+  const rest = el(
+    "button.button",
+    { type: "button", on: { click: () => dialog.close() } },
+    t("connect.chat_only"),
+  );
+  requestAnimationFrame(() => rest.focus());
   return el(
     "div.connect-good",
     { role: "status" },
@@ -55,14 +62,10 @@ function success(connection, result, dialog) {
     el(
       "div.dialog-actions",
       {},
-      el(
-        "button.button",
-        { type: "button", on: { click: () => dialog.close() } },
-        t("connect.chat_only"),
-      ),
+      rest,
       el(
         "button.button.primary",
-        { type: "button", on: { click: () => letWrite(connection.name, result, dialog) } },
+        { type: "button", on: { click: () => letWrite(connection.name, dialog) } },
         t("connect.write"),
       ),
     ),
@@ -128,12 +131,13 @@ export function openConnect() {
     if (model.value.trim()) wanted.model = model.value.trim();
     try {
       const connection = await api.connect(wanted);
-      fill(result, success(connection, result, dialog));
+      options.model = connection.name;
       await refreshModels();
+      fill(form, success(connection, dialog));
     } catch (error) {
       fill(result, errorCard(error));
+      button.disabled = false;
     }
-    button.disabled = false;
   }
 
   const form = el(

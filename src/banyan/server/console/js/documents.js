@@ -103,9 +103,7 @@ function titleCell(record) {
   const title = record.title || record.path;
   const open = () => openDocument({ documentId: record.id, title });
   const failed = record.status === "failed";
-  return el(
-    "td.document-cell",
-    {},
+  const content = [
     el("span.document-icon", {}, icon(failed ? "alert" : "file")),
     el(
       "div.document-name",
@@ -119,14 +117,18 @@ function titleCell(record) {
         ? el("p.document-reason", {}, record.reason)
         : el("p.document-path", {}, `${record.path} · ${size(record.size_bytes)}`),
     ),
-  );
+  ];
+  return el("td", {}, el("div.document-cell", {}, content));
 }
 
 function documentRow(record, reload) {
   const title = record.title || record.path;
   const label = t("document.remove.label", { title });
-  const fact = (name, value) => el("td.document-fact", { "data-label": t(name) }, value);
   const failed = record.status === "failed";
+  const fact = (name, value) => {
+    const minor = failed || value === "–" ? ".is-minor" : "";
+    return el(`td.document-fact${minor}`, { "data-label": t(name) }, value);
+  };
   return el(
     "tr",
     { class: failed ? "is-failed" : null },

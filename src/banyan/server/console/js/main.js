@@ -73,8 +73,9 @@ for (const type of ["dragover", "drop"]) {
 
 whenSignedOut(() => {
   const session = get("session");
-  if (session?.signed_in) set("session", { ...session, signed_in: false });
-  if (session?.keys_required) signIn();
+  if (!session?.signed_in) return;
+  set("session", { ...session, signed_in: false });
+  signIn();
 });
 
 on("language", () => {

@@ -76,12 +76,24 @@ function modelRow(model, reload) {
   );
 }
 
-async function pull(name, show, reload) {
+/** A model with terms of its own is fetched only after they have been accepted. */
+async function accepts(entry) {
+  if (!entry.terms) return true;
+  return confirmDialog({
+    title: t("model.terms.title", { name: entry.name }),
+    text: t("model.terms.text", { licence: entry.licence, url: entry.terms_url }),
+    action: t("model.terms.accept"),
+  });
+}
+
+async function pull(entry, show, reload) {
+  const { name, terms } = entry;
+  if (!(await accepts(entry))) return;
   const state = { share: 0, text: t("model.pulling") };
   pulls.set(name, state);
   show();
   try {
-    for await (const event of api.pull(name)) {
+    for await (const event of api.pull(name, terms)) {
       if (event.type !== "progress") continue;
       state.share = event.total ? event.done / event.total : null;
       state.text = known(`stage.${event.stage}`, event.stage);
@@ -105,7 +117,7 @@ function catalogueRow(entry, reload) {
   const node = el("li.model");
   const show = () => {
     const state = pulls.get(entry.name);
-    const start = { type: "button", on: { click: () => pull(entry.name, show, reload) } };
+    const start = { type: "button", on: { click: () => pull(entry, show, reload) } };
     fill(
       node,
       modelText(entry),
@@ -151,7 +163,7 @@ function section(title, rows) {
 
 function shelf(answer, reload) {
   const have = new Set(answer.models.map((model) => model.name));
-  const missing = answer.catalogue.filter((entry) => !have.has(entry.name));
+  const missing = answer.catalogue.filter((entry) => !have.has(entry.name) && !entry.bundled);
   const models = answer.models.filter((model) => model.kind !== "base");
   return [
     writerChoice(answer.models, answer.answer_model),

@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { el, fill } from "./dom.js";
 import { icon } from "./icons.js";
-import { count, known, number, size, t } from "./i18n.js";
+import { count, duration, known, number, size, t } from "./i18n.js";
 import { copyText, errorCard, toastError } from "./notices.js";
 import { modelShelf } from "./shelf.js";
 import { snippetCard } from "./snippet.js";
@@ -81,9 +81,15 @@ function memoryCard({ memory }) {
   );
 }
 
+/** A number in the unit that its name says. */
+function quantity(name, value) {
+  if (name.endsWith("_bytes")) return size(value);
+  return name.endsWith("_s") ? duration(value) : number(value, 1);
+}
+
 function factText(name, value) {
   if (value === null || value === undefined || value === "") return "–";
-  if (typeof value === "number") return name.endsWith("_bytes") ? size(value) : number(value, 1);
+  if (typeof value === "number") return quantity(name, value);
   if (typeof value === "boolean") return t(value ? "fact.yes" : "fact.no");
   return Array.isArray(value) ? value.join(", ") : String(value);
 }

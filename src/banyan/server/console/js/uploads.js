@@ -87,7 +87,8 @@ async function sendOne(item, base) {
     listeners.change();
   };
   try {
-    applyJob(item, await api.upload(base, item.name, item.file, progress, stopSending.signal));
+    const job = await api.upload(base, item.name, item.file, progress, stopSending.signal);
+    if (!item.jobId) applyJob(item, job); // else the list of jobs has told more since
     follow(base);
   } catch (error) {
     item.state = "failed";
@@ -109,18 +110,26 @@ function applyJob(item, job) {
   item.documentId = job.document_id;
 }
 
-/** Bring the list in line with the server's jobs; unfinished ones of earlier visits join it. */
+/** The file whose job is heard of here before the upload's own answer has come. */
+function sentAs(job) {
+  return items.find((item) => item.state === "sending" && item.name === job.path);
+}
+
+/** An unfinished job of an earlier visit joins the list. */
+function joining(job) {
+  if (ENDED.has(job.state)) return null;
+  const item = fresh(job.path, job.state);
+  items.push(item);
+  return item;
+}
+
+/** Bring the list in line with the server's jobs. */
 function applyJobs(jobs) {
   const before = items.filter(hasEnded).length;
   const byJob = new Map(items.filter((item) => item.jobId).map((item) => [item.jobId, item]));
   for (const job of jobs) {
-    let item = byJob.get(job.id);
-    if (!item) {
-      if (ENDED.has(job.state)) continue;
-      item = fresh(job.path, job.state);
-      items.push(item);
-    }
-    applyJob(item, job);
+    const item = byJob.get(job.id) ?? sentAs(job) ?? joining(job);
+    if (item) applyJob(item, job);
   }
   listeners.change();
   if (items.filter(hasEnded).length > before) listeners.settled();

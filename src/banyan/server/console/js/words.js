@@ -78,7 +78,7 @@ export const WORDS = {
   ],
   "mode.model": ["Written by a model, each sentence checked", "由模型撰写，逐句核对"],
   "mode.written": ["Written by {model}", "由 {model} 撰写"],
-  "mode.connect": ["Connect a model to write answers", "连接模型来撰写答案"],
+  "mode.connect": ["Let a model write", "让模型撰写"],
 
   "citation.label": ["Source {number}: {place}", "出处 {number}：{place}"],
   "citation.open": ["Open document", "打开文档"],
@@ -284,6 +284,17 @@ export const WORDS = {
   "fact.yes": ["yes", "是"],
   "fact.no": ["no", "否"],
   "fact.version": ["Banyan", "Banyan"],
+  "fact.system": ["System", "系统"],
+  "fact.cores": ["Cores", "核心数"],
+  "fact.memory_bytes": ["Memory", "内存"],
+  "fact.instruction_sets": ["Instruction sets", "指令集"],
+  "fact.gpu": ["GPU", "GPU"],
+  "fact.max_upload_bytes": ["Largest file", "最大文件"],
+  "fact.max_question_chars": ["Longest question", "问题最长字数"],
+  "fact.max_pages": ["Pages of one file", "单个文件页数"],
+  "fact.parse_timeout_s": ["Time to read one file", "读取单个文件的时限"],
+  "fact.parse_memory_bytes": ["Memory to read one file", "读取单个文件的内存"],
+  "fact.request_timeout_s": ["Time for one request", "单次请求时限"],
 
   "model.here": ["On this machine and connected", "本机与已连接"],
   "model.catalogue": ["More from the catalogue", "目录中的其他模型"],
@@ -299,6 +310,13 @@ export const WORDS = {
   "model.pull": ["Download", "下载"],
   "model.pulling": ["Starting", "开始"],
   "model.pulled": ["{name} is ready.", "{name} 已就绪。"],
+  "model.terms.title": ["Terms of {name}", "{name} 的条款"],
+  "model.terms.text": [
+    "This model comes under the {licence}, which the download carries and {url} shows. Do you " +
+      "accept them?",
+    "该模型适用 {licence}，下载内容中附有全文，也可见于 {url}。是否接受？",
+  ],
+  "model.terms.accept": ["Accept and download", "接受并下载"],
   "model.remove.label": ["Remove {name}", "移除 {name}"],
   "model.remove.title": ["Remove {name}?", "移除 {name}？"],
   "model.remove.text": [
