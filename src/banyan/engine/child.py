@@ -1,7 +1,6 @@
-"""The engine's own process: ``python -m banyan.engine.child FD``; ``link.py`` starts it.
+"""The engine's own process: ``python -m banyan.engine.child FD``, started by ``link.py``.
 
-It loads one model, answers calls over the socket FD, each in a thread of its own, and ends when
-the other side closes the socket or dies.
+It serves the socket FD and ends when the other side closes it or dies.
 """
 
 from __future__ import annotations
@@ -10,129 +9,24 @@ import os
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 
-from banyan.core.context import Context
-from banyan.core.errors import BanyanError, EngineFailed, Overloaded
-from banyan.engine.config import EngineConfig
-from banyan.engine.engine import Engine
-from banyan.engine.wire import (
-    Channel,
-    Json,
-    decode_messages,
-    decode_sampling,
-    encode_error,
-    encode_event,
-    encode_logprobs,
-)
+from banyan.engine.wire import Channel
 
+SPIN_COUNT = "1000"
+"""How often an idle computing thread looks for work before it sleeps.
 
-class Child:
-    """Calls in, events and values out."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._engine: Engine | None = None
-        self._most_calls = 0
-        self._lock = threading.Lock()
-        self._contexts: dict[int, Context] = {}
-        self._operations: dict[str, Callable[[Engine, Json, Context], None]] = {
-            "chat": self._chat,
-            "complete": self._complete,
-            "score": self._score,
-            "count": self._count,
-            "stats": self._stats,
-        }
-
-    def serve(self) -> None:
-        """Answer until the other side has gone."""
-        for frame in self._channel:
-            if frame["op"] == "cancel":
-                self._cancel(frame["id"])
-            elif frame["op"] == "load":
-                self._start(self._load, frame)
-            elif len(self._contexts) >= self._most_calls:
-                error = Overloaded(f"{self._most_calls} calls are under way.")
-                self._send({"id": frame["id"], "error": encode_error(error)})
-            else:
-                with self._lock:
-                    self._contexts[frame["id"]] = Context()
-                self._start(self._answer, frame)
-
-    def _start(self, target: Callable[[Json], None], frame: Json) -> None:
-        threading.Thread(target=target, args=(frame,), daemon=True).start()
-
-    def _cancel(self, call_id: int) -> None:
-        with self._lock:
-            context = self._contexts.get(call_id)
-        if context is not None:
-            context.cancel.set()
-
-    def _load(self, frame: Json) -> None:
-        try:
-            config = EngineConfig(**frame["config"])
-            self._engine = Engine.load(Path(frame["path"]), config)
-            # Calls that only count or ask for figures come beside those the engine queues.
-            self._most_calls = 2 * (config.max_waiting + config.max_sequences)
-            self._send({"id": frame["id"], "value": None})
-        except Exception as error:  # the border of the process: every failure is told
-            self._send({"id": frame["id"], "error": encode_error(_told(error))})
-
-    def _answer(self, frame: Json) -> None:
-        call_id = frame["id"]
-        try:
-            if self._engine is None:
-                raise EngineFailed("The model is not loaded.")
-            self._operations[frame["op"]](self._engine, frame, self._contexts[call_id])
-        except Exception as error:  # the border of the process: every failure is told
-            self._send({"id": call_id, "error": encode_error(_told(error))})
-        finally:
-            with self._lock:
-                del self._contexts[call_id]
-
-    def _chat(self, engine: Engine, frame: Json, context: Context) -> None:
-        messages = decode_messages(frame["messages"])
-        for event in engine.chat(messages, decode_sampling(frame["sampling"]), context):
-            self._send({"id": frame["id"], "event": encode_event(event)})
-
-    def _complete(self, engine: Engine, frame: Json, context: Context) -> None:
-        sampling = decode_sampling(frame["sampling"])
-        for event in engine.complete(frame["prompt"], sampling, context):
-            self._send({"id": frame["id"], "event": encode_event(event)})
-
-    def _score(self, engine: Engine, frame: Json, context: Context) -> None:
-        pairs = [(prefix, text) for prefix, text in frame["pairs"]]
-        scored = engine.score(pairs, context)
-        self._send({"id": frame["id"], "value": [encode_logprobs(entry) for entry in scored]})
-
-    def _count(self, engine: Engine, frame: Json, context: Context) -> None:
-        context.check()
-        self._send({"id": frame["id"], "value": engine.count(frame["text"])})
-
-    def _stats(self, engine: Engine, frame: Json, context: Context) -> None:
-        context.check()
-        self._send({"id": frame["id"], "value": asdict(engine.stats)})
-
-    def _send(self, frame: Json) -> None:
-        try:
-            self._channel.send(frame)
-        except OSError:
-            os._exit(0)  # nobody is left to answer
-
-
-def _told(error: Exception) -> BanyanError:
-    if isinstance(error, BanyanError):
-        return error
-    return EngineFailed(f"The engine failed: {type(error).__name__}: {error}")
+The default of libgomp, 300,000, makes threads that share their cores with other processes wait
+for each other: beside a busy ingest worker a decoding step took 200 ms instead of 15.
+"""
 
 
 def main() -> None:
     """Serve the socket whose descriptor is the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
-    Child(Channel(socket.socket(fileno=int(sys.argv[1])))).serve()
+    os.putenv("GOMP_SPINCOUNT", SPIN_COUNT)
+    from banyan.engine.answering import Answering  # loads torch, which reads the line above
+
+    Answering(Channel(socket.socket(fileno=int(sys.argv[1])))).serve()
     os._exit(0)  # at once, whatever step is under way
 
 

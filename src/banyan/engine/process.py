@@ -3,7 +3,7 @@
     EngineProcess (here)      starts the process on first use, again after it died
       Link (link.py)          one running process: calls out, answers back
         Channel (wire.py)     length-capped frames of JSON over a socket pair
-          Child (child.py)    in the process: an ``Engine`` that answers
+          Answering (answering.py)  in that process (child.py): an ``Engine`` that answers
 
 Nothing here imports torch, so a server or a command line stays small and answers while a model
 loads. The process ends with its parent: the socket between them closes.
