@@ -119,6 +119,7 @@ class FakeApp:
         self.answer_model = ""
         self.closed = 0
         self.worker_started = False
+        self.warm = False
 
     def chat_model(self, name: str) -> ScriptedChatModel:
         if name == "nobody":
@@ -130,6 +131,9 @@ class FakeApp:
 
     def start_ingest_worker(self) -> None:
         self.worker_started = True
+
+    def warm_up(self) -> None:
+        self.warm = True
 
     def close(self) -> None:
         self.closed += 1

@@ -52,14 +52,15 @@ def test_a_missing_path_is_an_error_before_anything_is_added(
 @pytest.mark.parametrize(
     ("known", "option", "made"),
     [
-        ([], [], "main"),
-        (["sample"], [], "main"),
+        ([], [], "default"),
+        (["sample"], [], "default"),
         (["mine", "sample"], [], "mine"),
-        (["one", "two"], [], "main"),
+        (["one", "two"], [], "default"),
+        (["default", "other"], [], "default"),
         (["mine"], ["--base", "new"], "new"),
     ],
 )
-def test_the_base_is_the_only_one_or_main_and_is_made_when_missing(
+def test_the_base_is_the_only_one_or_default_and_is_made_when_missing(
     run: Runner,
     app: FakeApp,
     files: tuple[Path, Path],

@@ -31,7 +31,7 @@ def test_an_answer_as_json_is_one_document(run: Runner, app: FakeApp) -> None:
 def test_a_refusal_is_an_answer_of_its_own(run: Runner, app: FakeApp) -> None:
     shown = run("ask", "Who owns Mars?")
     assert shown.code == 0
-    assert shown.out.startswith("Not in these documents.\nNo passage says it.\nNearest: Trees\n")
+    assert shown.out.startswith("No passage says it.\nNearest: Trees\n")
     body = run("ask", "Who owns Mars?", "--json").json
     assert (body["refused"], body["answer"]) == (True, "")
     assert body["nearest"][0]["title"] == "Trees"

@@ -44,6 +44,7 @@ def test_up_says_what_it_resolved(
     assert "shown this once" in shown.err
     assert "→ banyan models pull --embedded" in shown.err
     assert app.worker_started
+    assert app.warm
     assert app.closed == 1
 
 

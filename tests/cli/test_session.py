@@ -13,6 +13,7 @@ from tests.cli.fake_app import FakeApp
         (["main"], "main"),
         (["sample"], "sample"),
         (["sample", "mine"], "mine"),
+        (["other", "default"], "default"),
         ([], "sample"),
     ],
 )

@@ -10,11 +10,10 @@ import typer
 from banyan.cli import output
 from banyan.cli.options import AsJson, Base, Home, Threads, new_context, settings
 from banyan.cli.progress import drawn
-from banyan.cli.session import SAMPLE, opened
+from banyan.cli.session import DEFAULT_BASE, opened, own_base
 from banyan.core.errors import DocumentError, NotFound
 from banyan.core.events import DocumentAdded, to_json
 
-DEFAULT_BASE = "main"
 DEFAULT_TITLE = "My documents"
 
 
@@ -35,8 +34,9 @@ def add(
             raise NotFound(f"There is no file or folder {path}.")
     with opened(settings(home, threads=threads)) as app:
         context = new_context()
-        base = base or _default_base([known.id for known in app.library.bases(context)])
-        if base not in {known.id for known in app.library.bases(context)}:
+        known = [entry.id for entry in app.library.bases(context)]
+        base = base or own_base(known) or DEFAULT_BASE
+        if base not in known:
             title = DEFAULT_TITLE if base == DEFAULT_BASE else base
             app.library.create_base(base, title, context)
         ended: list[DocumentAdded] = []
@@ -45,12 +45,6 @@ def add(
                 ended.append(event)
                 _show(event, as_json)
         _summarise(ended, base, as_json)
-
-
-def _default_base(known: list[str]) -> str:
-    """The user's only base, else the one called main."""
-    own = [base for base in known if base != SAMPLE]
-    return own[0] if len(own) == 1 else DEFAULT_BASE
 
 
 def _show(event: DocumentAdded, as_json: bool) -> None:

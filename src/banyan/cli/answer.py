@@ -79,8 +79,7 @@ def show_answer(event: Event) -> None:
     if isinstance(event, SentenceReady):
         output.print_text(output.safe(marked(event)))
     elif isinstance(event, Refused):
-        output.styled("Not in these documents.", "yellow")
-        output.print_text(output.safe(event.reason))
+        output.styled(event.reason, "yellow")
         titles = dict.fromkeys(passage.title for passage in event.nearest)
         if titles:
             output.print_text(output.safe(f"Nearest: {'; '.join(titles)}"))

@@ -113,7 +113,8 @@ def _paths(documents: list[DocumentRecord], answer: Answer) -> dict[str, str]:
 
 
 def _show_passage(number: int, passage: Passage) -> None:
-    place = " > ".join([passage.title, *passage.heading_path])
+    headings = [heading for heading in passage.heading_path if heading != passage.title]
+    place = " > ".join([passage.title, *headings])
     page = f", page {passage.page}" if passage.page else ""
     output.styled(f"[{number}] {place}{page}  ({passage.score:.3f})", "bold")
     text = " ".join(passage.text.split())

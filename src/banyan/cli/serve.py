@@ -46,8 +46,13 @@ def up(
     _warn(found)
     with opened(found) as app:
         app.start_ingest_worker()
-        facts = _facts(app)
-        _run(app, _Announcement(facts=facts, as_json=as_json, open_browser=open_browser))
+        announce = _Announcement(facts=_facts(app), as_json=as_json, open_browser=open_browser)
+
+        def ready(address: Address) -> None:
+            announce(address)
+            app.warm_up()
+
+        _run(app, ready)
 
 
 def serve(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from banyan.cli.output import note
 from banyan.core.context import Context
 from banyan.core.errors import InputError, UnknownBase
 from banyan.core.settings import Settings
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from banyan.app import App
 
 SAMPLE = "sample"
+DEFAULT_BASE = "default"
+"""The base that documents go to where none is named and none is there."""
 
 
 @contextmanager
@@ -29,13 +32,14 @@ def opened(settings: Settings) -> Iterator[App]:
 
 
 def chosen_base(app: App, given: str, context: Context) -> str:
-    """The base to work on: the one given, else the user's only one, else the packaged sample.
+    """The base to work on: the one given, else the user's default or only one, else the sample.
 
     The sample is made when it is first needed (one that was removed stays removed). Raises
     ``UnknownBase`` when there is none, ``InputError`` when several could be meant.
     """
     known = [base.id for base in app.library.bases(context)]
     if not known or (given == SAMPLE and SAMPLE not in known):
+        note("Looking for the packaged sample base; making it takes some seconds, once.")
         app.library.ensure_sample(context)
         known = [base.id for base in app.library.bases(context)]
     if given:
@@ -46,11 +50,23 @@ def chosen_base(app: App, given: str, context: Context) -> str:
                 "makes it.",
             )
         return given
-    own = [base for base in known if base != SAMPLE]
-    if len(own) > 1:
+    own = own_base(known)
+    if own:
+        return own
+    several = [base for base in known if base != SAMPLE]
+    if several:
         raise InputError(
-            "There are several knowledge bases.", remedy=f"Say which: --base {' or '.join(own)}."
+            "There are several knowledge bases.",
+            remedy=f"Say which: --base {' or '.join(several)}.",
         )
     if not known:
         raise UnknownBase("There is no knowledge base yet.", remedy="`banyan add PATH` makes one.")
-    return (own or known)[0]
+    return known[0]
+
+
+def own_base(known: list[str]) -> str:
+    """The base called default or, without it, the user's only one; else an empty string."""
+    own = [base for base in known if base != SAMPLE]
+    if DEFAULT_BASE in own:
+        return DEFAULT_BASE
+    return own[0] if len(own) == 1 else ""
