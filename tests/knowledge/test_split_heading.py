@@ -45,6 +45,14 @@ def test_a_heading_is_never_left_at_the_end_of_a_piece():
         assert text.split("\n\n")[-1] not in ("A", "B", "C")
 
 
+def test_a_long_heading_is_not_cut_from_what_follows():
+    title = "heading " * 25
+    source = document((1, title.strip()), (0, "word " * 60))
+    [(_, first), *_] = cut(source)
+    assert first.startswith("heading")
+    assert "word" in first
+
+
 def test_a_long_section_is_cut_at_sentences_into_parts_of_like_size():
     source = document((1, "A"), (0, "This is one sentence of seven words. " * 20))
     parts = cut(source)

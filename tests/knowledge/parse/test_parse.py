@@ -146,9 +146,18 @@ def test_a_crash_leaves_the_parser_ready_for_the_next_file(tmp_path, misbehave):
 
 
 def test_memory_over_the_limit_is_refused_to_the_parser(tmp_path, misbehave):
-    misbehave("bytearray(2 << 30)")
-    with pytest.raises(BrokenDocument, match="crash"):  # raised outside of read_document's care
+    misbehave("bytearray(2 << 30); import os; os._exit(5)")
+    with pytest.raises(BrokenDocument, match="exit status 1"):  # MemoryError came before
         parse(write(tmp_path, "a.txt", "x"), LIMITS, Context())
+
+
+def test_a_parser_that_runs_out_of_memory_names_the_limit(read, monkeypatch):
+    def greedy(file, draft):
+        raise MemoryError
+
+    monkeypatch.setattr("banyan.knowledge.parse.text.read", greedy)
+    with pytest.raises(ParserLimit, match="parse_memory_bytes = 1073741824"):
+        read(b"x", "a.txt")
 
 
 @pytest.mark.parametrize(
