@@ -264,7 +264,7 @@ def test_a_client_that_stops_reading_a_stream_stops_the_model(
     left = time.monotonic()
     stream.close()
     assert model.cancelled.wait(2)
-    assert time.monotonic() - left < 0.5
+    assert time.monotonic() - left < 1
 
 
 def test_where_keys_are_demanded_the_client_sends_its_key(tmp_path: Path) -> None:

@@ -25,6 +25,21 @@ def test_a_connection_that_sends_no_whole_head_is_closed(
     assert time.monotonic() - started < 2
 
 
+def test_a_later_head_on_the_same_connection_has_no_more_time(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        started = time.monotonic()
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        assert read_all(connection) == b""
+    assert time.monotonic() - started < 2
+
+
 def test_a_connection_that_sent_its_head_is_left_alone(
     app: StubApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

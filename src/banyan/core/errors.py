@@ -37,6 +37,7 @@
     │   └── SchemaMismatch           the operator    500     7
     ├── InternalError                the operator    500     1
     ├── Overloaded                   wait, then retry 503    8
+    ├── ShuttingDown                 wait, then retry 503    8
     ├── TooManyAttempts              wait, then retry 429    8
     ├── DeadlineExceeded             wait, then retry 504    8
     └── Cancelled                    nobody          499   130
@@ -263,6 +264,13 @@ class InternalError(BanyanError):
 
 class Overloaded(BanyanError):
     """Too much is waiting already."""
+
+    http_status = 503
+    exit_code = 8
+
+
+class ShuttingDown(BanyanError):
+    """The server is about to end, and with it what it was working on."""
 
     http_status = 503
     exit_code = 8

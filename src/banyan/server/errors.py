@@ -19,6 +19,7 @@ from banyan.core.errors import (
     MethodNotAllowed,
     NotFound,
     Overloaded,
+    ShuttingDown,
     TooManyAttempts,
     Unauthenticated,
     UnknownModel,
@@ -64,7 +65,7 @@ def error_response(path: str, error: BanyanError, *, close: bool = False) -> Res
     """The response for ``error`` on ``path``; ``close`` ends the connection after it."""
     body = openai_body(error) if is_openai(path) else product_body(error)
     headers = {"cache-control": "no-store"}
-    if isinstance(error, Overloaded):
+    if isinstance(error, (Overloaded, ShuttingDown)):
         headers["retry-after"] = str(RETRY_AFTER_S)
     if isinstance(error, TooManyAttempts):
         headers["retry-after"] = str(LOCKOUT_S)

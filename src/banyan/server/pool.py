@@ -25,6 +25,7 @@ from banyan.core.errors import (
     DeadlineExceeded,
     InternalError,
     Overloaded,
+    ShuttingDown,
 )
 
 Item = TypeVar("Item")
@@ -87,9 +88,9 @@ class Pool:
         return await asyncio.wrap_future(outcome)
 
     def stop(self) -> None:
-        """End every stream with ``Cancelled`` and let idle threads go; call it on the loop."""
+        """End every stream with ``ShuttingDown`` and let idle threads go; call it on the loop."""
         for stream in list(self._streams):
-            stream.fail(Cancelled("The server is stopping.", remedy="Ask again when it is back."))
+            stream.fail(ShuttingDown("The server is stopping.", remedy="Ask again later."))
         for _ in range(self._started):
             self._jobs.put(None)
 

@@ -17,7 +17,7 @@ from banyan.server.errors import product_body
 from banyan.server.wire import to_bytes
 
 HEAD_TIMEOUT_S = 15.0
-"""Time a connection has for its first request's head."""
+"""Time for a request's head: the first one from connecting, a later one from its first byte."""
 
 STALL_TIMEOUT_S = 30.0
 """Time a full write buffer may wait for a client that does not read."""
@@ -31,18 +31,25 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self._stalled: asyncio.TimerHandle | None = None
-        self._waiting_head: asyncio.TimerHandle | None = self.loop.call_later(
-            HEAD_TIMEOUT_S, self._give_up_on_head
-        )
+        self._head: asyncio.TimerHandle | None = None
+        self._await_head()
         if len(self.connections) > self.max_connections:
             self.logger.warning("More than %d connections; one is refused.", self.max_connections)
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._waiting_head, self._stalled):
+        for timer in (self._head, self._stalled):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        elif self._head is not None:
+            self._head.cancel()
+            self._head = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -70,7 +77,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
-    def _give_up_on_head(self) -> None:
-        self._waiting_head = None
-        if cast(object, self.cycle) is None:  # its type denies that there may be none yet
-            self.transport.abort()
+    def _await_head(self) -> None:
+        """Give the head that has begun (or the first, which has not) a limited time."""
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -22,6 +23,7 @@ STOP_TIMEOUT_S = 2
 
 KEEP_ALIVE_S = 30
 BACKLOG = 128
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 MAX_PORT = 65_535
 
 Ready = Callable[[], None]
@@ -29,6 +31,7 @@ Ready = Callable[[], None]
 
 def run(application: Starlette, site: Site, listener: socket.socket, ready: Ready) -> None:
     """Serve on ``listener`` until SIGINT or SIGTERM, then return; ``ready`` is called once."""
+    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING)
     server = make_server(application, site, ready)
     with listener, _interrupts():
         try:
