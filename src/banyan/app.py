@@ -48,9 +48,13 @@ WATCH_INTERVAL_S = 2.0
 class App:
     """Everything the product can do, wired from one ``Settings``; ``close`` it when done."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open the store; load and start nothing. Raises ``StoreError``, ``SchemaMismatch``."""
+    def __init__(self, settings: Settings, *, answer_model: str | None = None) -> None:
+        """Open the store; load and start nothing. Raises ``StoreError``, ``SchemaMismatch``.
+
+        ``answer_model`` takes the place of the one that was chosen, for this process alone.
+        """
         self.settings = settings
+        self._given_answer_model = answer_model
         self.store = Store(settings.home)
         self.connections = Connections(settings.home)
         self._multilingual = Multilingual()
@@ -138,6 +142,8 @@ class App:
     @property
     def answer_model(self) -> str:
         """The name of the model that writes answers, or an empty string."""
+        if self._given_answer_model is not None:
+            return self._given_answer_model
         if self._choice.exists():
             return self._choice.read_text(encoding="utf-8").strip()
         return self.settings.answer_model

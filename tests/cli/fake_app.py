@@ -139,9 +139,10 @@ class FakeApp:
         self.closed += 1
 
 
-def app_factory(app: FakeApp) -> Callable[[Settings], FakeApp]:
-    def make(settings: Settings) -> FakeApp:
+def app_factory(app: FakeApp) -> Callable[..., FakeApp]:
+    def make(settings: Settings, *, answer_model: str | None = None) -> FakeApp:
         app.settings = settings
+        app.answer_model = answer_model or ""
         return app
 
     return make

@@ -51,6 +51,17 @@ def test_a_base_is_measured_on_the_users_own_questions(
     assert "right answers      50.0 %" in run("knowledge", "eval", str(questions)).out
 
 
+def test_a_model_is_measured_on_the_same_questions(
+    run: Runner, app: FakeApp, tmp_path: Path
+) -> None:
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"question": "How many trunks?", "answer": "many"}')
+    body = run("knowledge", "eval", str(questions), "--model", "tiny", "--json").json
+    assert (body["mode"], app.answer_model) == ("model", "tiny")
+    assert app.library.asked[0][3] == "model"
+    assert run("knowledge", "eval", str(questions), "--model", "nobody").code == 3
+
+
 def test_a_line_that_is_no_question_is_named(run: Runner, app: FakeApp, tmp_path: Path) -> None:
     questions = tmp_path / "q.jsonl"
     for line in ("nonsense", "[]", '{"question": 1}', '{"question": "x", "answerable": true}'):

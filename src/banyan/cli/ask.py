@@ -42,9 +42,10 @@ def ask(
     """Answer a question from a knowledge base, every sentence with its source.
 
     A question the documents do not answer is refused; that is an answer too (exit code 0, and
-    "refused": true in JSON).
+    "refused": true in JSON). One question does not wait for the reranking model to load; the
+    server, which keeps it loaded, reranks.
     """
-    found = settings(home, threads=threads)
+    found = settings(home, threads=threads, rerank=False)
     text = read_question(question, found)
     with opened(found) as app:
         context = new_context()
@@ -76,7 +77,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the passages of a knowledge base that bear on a question."""
-    found = settings(home, threads=threads)
+    found = settings(home, threads=threads, rerank=False)
     text = read_question(question, found)
     with opened(found) as app:
         context = new_context()

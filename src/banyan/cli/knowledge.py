@@ -116,7 +116,9 @@ def measure(
     {"question": ..., "answerable": false}.
     """
     rows = read_questions(questions)
-    with opened(settings(home, answer_model=model or None)) as app:
+    with opened(settings(home), answer_model=model or None) as app:
+        if model:
+            app.chat_model(model)  # an unknown one is an error before the first question
         context = new_context()
         base = chosen_base(app, base, context)
         result = evaluate(app.library, base, rows, "model" if model else "extractive", context)

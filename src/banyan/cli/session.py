@@ -20,11 +20,14 @@ DEFAULT_BASE = "default"
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[App]:
-    """The wired product; importing it is what costs time, so only commands that use it do."""
+def opened(settings: Settings, *, answer_model: str | None = None) -> Iterator[App]:
+    """The wired product; importing it is what costs time, so only commands that use it do.
+
+    ``answer_model``, where given, writes the answers in place of the chosen one.
+    """
     from banyan.app import App
 
-    app = App(settings)
+    app = App(settings, answer_model=answer_model)
     try:
         yield app
     finally:
