@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.engine.watched import Bench
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, VOCAB = 64, 3, 4, 2, 160
 SHAPE = {
@@ -112,3 +116,21 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint of a few kilobytes, tokenizer and chat template included."""
+    from tests.engine.toy import write_toy
+
+    return write_toy(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def bench(toy: Path) -> Iterator[Bench]:
+    """Makes engines over a watched model, in fp32, and closes them at the end."""
+    from tests.engine.watched import Bench
+
+    bench = Bench(toy)
+    yield bench
+    bench.close()

@@ -35,13 +35,8 @@ ENDLESS = Sampling(seed=3)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_toy(tmp_path_factory.mktemp("toy"))
-
-
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[EngineProcess]:
-    engine = EngineProcess(folder, CONFIG)
+def engine(toy: Path) -> Iterator[EngineProcess]:
+    engine = EngineProcess(toy, CONFIG)
     yield engine
     engine.close()
 
@@ -56,8 +51,8 @@ def child_of(engine: EngineProcess) -> int:
     return engine._link._process.pid
 
 
-def test_nothing_is_started_before_the_first_use_and_that_loads_it(folder: Path) -> None:
-    engine = EngineProcess(folder, CONFIG)
+def test_nothing_is_started_before_the_first_use_and_that_loads_it(toy: Path) -> None:
+    engine = EngineProcess(toy, CONFIG)
     assert (engine.state, engine.rss_bytes, engine.stats) == ("installed", 0, None)
     engine.start()
     assert engine.state == "loading"
@@ -110,8 +105,8 @@ def test_a_killed_process_fails_its_calls_and_the_next_one_restarts_it(
     assert write(engine) == expected
 
 
-def test_waiting_for_the_model_ends_with_the_callers_patience(folder: Path) -> None:
-    engine = EngineProcess(folder, CONFIG)
+def test_waiting_for_the_model_ends_with_the_callers_patience(toy: Path) -> None:
+    engine = EngineProcess(toy, CONFIG)
     context = Context(deadline=time.monotonic() + 0.05)
     with pytest.raises(DeadlineExceeded):
         list(engine.complete("abc", GREEDY, context))
@@ -130,8 +125,8 @@ def test_an_error_of_loading_arrives_as_itself(tmp_path: Path) -> None:
     engine.close()
 
 
-def test_an_unused_model_is_unloaded_and_loads_again(folder: Path) -> None:
-    engine = EngineProcess(folder, CONFIG, idle_unload_s=0.2)
+def test_an_unused_model_is_unloaded_and_loads_again(toy: Path) -> None:
+    engine = EngineProcess(toy, CONFIG, idle_unload_s=0.2)
     expected = write(engine)
 
     def is_unloaded_though_watched() -> bool:
@@ -166,9 +161,9 @@ PARENT = """
 """
 
 
-def test_the_process_dies_with_its_parent_which_never_loads_torch(folder: Path) -> None:
+def test_the_process_dies_with_its_parent_which_never_loads_torch(toy: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PARENT), str(folder)], stdout=subprocess.PIPE
+        [sys.executable, "-c", textwrap.dedent(PARENT), str(toy)], stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout is not None
         pid, tokens, loaded = json.loads(parent.stdout.readline())
