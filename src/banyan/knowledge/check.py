@@ -145,6 +145,8 @@ def _foreign(text: str, whole: str, *, across: bool) -> str:
 
 
 def _unsupported(text: str, best: str, support: float) -> str:
+    if support < MIN_SUPPORT:
+        return "the passage does not carry it"
     if bool(_NEGATION.search(text)) != bool(_NEGATION.search(best)):
         return "it denies what the passage says, or the reverse"
-    return "the passage does not carry it" if support < MIN_SUPPORT else ""
+    return ""

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 Method = Literal["scores", "rrf"]
 
-SENTENCE_DEPTH = 100
+SENTENCE_DEPTH = 60
 """Passages whose sentences are compared with the question."""
 
-ACROSS_DEPTH = 40
+ACROSS_DEPTH = 20
 """Passages that come along by the multilingual encoder alone, whatever else they score."""
 
 RRF_CONSTANT = 60
@@ -73,12 +73,11 @@ def fuse(
     context.check()
     candidates = _candidates(snapshot, query, table.rows[chosen])
     context.check()
-    scored = [
-        _scored(candidate, table, index, query, method)
-        for candidate, index in zip(candidates, chosen, strict=True)
-    ]
-    scored.sort(key=lambda candidate: -candidate.passage.score)
-    return scored[:k]
+    scores = (
+        table.rrf_scores()[chosen] if method == "rrf" else table.score(query, chosen, candidates)
+    )
+    best = np.argsort(-scores, kind="stable")[:k]
+    return [_explained(candidates[n], table, int(chosen[n]), float(scores[n])) for n in best]
 
 
 def fusion_weights(query: Query, *, across: bool) -> FusionWeights:
@@ -129,6 +128,16 @@ class _Table:
         guess = np.where(has_own, own, np.maximum(other, same.bm25 * self.keywords))
         return np.union1d(_top(guess, SENTENCE_DEPTH), _top(multilingual, ACROSS_DEPTH))
 
+    def score(self, query: Query, chosen: Rows, candidates: Sequence[Candidate]) -> Scores:
+        """The fused score of each candidate, whose index in the table is in ``chosen``."""
+        keywords = self.keywords[chosen]
+        scores = np.zeros(len(candidates), np.float32)
+        for n, (index, candidate) in enumerate(zip(chosen, candidates, strict=True)):
+            by = fusion_weights(query, across=candidate.across)
+            cosine = self.scores[candidate.embedder][index] + candidate.best_cosine
+            scores[n] = by.bm25 * keywords[n] + by.cosine * cosine + by.offset
+        return scores
+
     def rrf(self) -> Rows:
         return _top(self.rrf_scores(), SENTENCE_DEPTH)
 
@@ -160,18 +169,11 @@ def _candidates(snapshot: Snapshot, query: Query, rows: Rows) -> list[Candidate]
     ]
 
 
-def _scored(
-    candidate: Candidate, table: _Table, index: int, query: Query, method: Method
-) -> Candidate:
+def _explained(candidate: Candidate, table: _Table, index: int, score: float) -> Candidate:
+    """The candidate with its score and every part of it, for "why this passage?"."""
     parts = {name: float(column[index]) for name, column in table.scores.items()}
     parts.update({f"{name}_rank": float(rank[index]) for name, rank in table.ranks.items()})
     parts["sentence"] = candidate.best_cosine
-    if method == "rrf":
-        score = float(table.rrf_scores()[index])
-    else:
-        by = fusion_weights(query, across=candidate.across)
-        cosine = parts[candidate.embedder] + candidate.best_cosine
-        score = by.bm25 * float(table.keywords[index]) + by.cosine * cosine + by.offset
     parts["fused"] = score
     return replace(candidate, passage=replace(candidate.passage, score=score, scores=parts))
 

@@ -1,8 +1,9 @@
 """Select the sentences of an answer: the best one of the best passages, and what it leaves open.
 
-A sentence counts by the question's terms it holds (those of the document's title little, because
-every sentence there is about them), by its cosine, and by how good its passage is. A second and a
-third sentence come only when they cover terms that nothing before them did.
+A sentence counts by the question's terms it holds (little by those of the document's title and of
+the topic a follow-up borrows, because every sentence there is about them), by its cosine, and by
+how good its passage is. A second and a third sentence come only when they cover terms that nothing
+before them did.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from banyan.core.types import Citation
 from banyan.knowledge import weights
@@ -24,6 +25,9 @@ PASSAGES = 3
 """Sentences are chosen among those of the best three passages."""
 
 MAX_SENTENCES = 3
+MAX_STATEMENT_CHARS = 200
+"""Clauses are put together up to this length."""
+
 MIN_GAIN = 0.15
 """The share of the question that a further sentence must newly cover."""
 
@@ -104,17 +108,17 @@ def selection_weights(query: Query, *, across: bool) -> SelectionWeights:
 
 def _quotes(query: Query, candidate: Candidate, coverage: Coverage) -> list[Quote]:
     by = selection_weights(query, across=candidate.across)
-    title = text_terms(candidate.passage.title)
+    known = text_terms(f"{candidate.passage.title} {query.question.borrowed}")
     asks_number = _ASKS_A_NUMBER.search(query.question.text) is not None
     quotes = []
     heading: frozenset[str] = frozenset()
-    for hit in candidate.sentences:
+    for hit in statements(candidate):
         found = text_terms(hit.text)
         if _is_heading(candidate, hit):
             heading = found
             continue
-        overlap = coverage.share(found, discount=title, rate=by.title)
-        under = coverage.share(heading - found - title)
+        overlap = coverage.share(found, discount=known, rate=by.title)
+        under = coverage.share(heading - found - known)
         score = (
             overlap
             + by.heading * under
@@ -127,6 +131,37 @@ def _quotes(query: Query, candidate: Candidate, coverage: Coverage) -> list[Quot
             Quote(candidate=candidate, hit=hit, terms=found, overlap=overlap, score=score)
         )
     return quotes
+
+
+def statements(candidate: Candidate) -> list[SentenceHit]:
+    """The sentences, with clauses that a Chinese semicolon parts put together again.
+
+    "甲；乙。" is one statement: a clause alone often lacks its subject. The cosine is the best
+    clause's.
+    """
+    joined: list[SentenceHit] = []
+    for hit in candidate.sentences:
+        before = joined[-1] if joined else None
+        if before is not None and _goes_on(candidate, before, hit):
+            joined[-1] = replace(
+                hit,
+                start=before.start,
+                text=_between(candidate, before.start, hit.end),
+                cosine=max(before.cosine, hit.cosine),
+            )
+        else:
+            joined.append(hit)
+    return joined
+
+
+def _goes_on(candidate: Candidate, before: SentenceHit, hit: SentenceHit) -> bool:
+    parted = before.text.endswith("；") and hit.end - before.start <= MAX_STATEMENT_CHARS
+    return parted and "\n" not in _between(candidate, before.end, hit.start)
+
+
+def _between(candidate: Candidate, start: int, end: int) -> str:
+    passage = candidate.passage
+    return passage.text[start - passage.start : end - passage.start]
 
 
 def _is_heading(candidate: Candidate, hit: SentenceHit) -> bool:

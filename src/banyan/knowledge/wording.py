@@ -17,11 +17,12 @@ _ENGLISH = re.compile(
     "does|did|done|has|have|had|having|what|which|who|whom|whose|when|where|why|how|it|its|"
     "this|that|these|those|there|here|as|into|than|then|so|can|could|would|should|may|might|"
     "must|will|shall|not|no|any|some|such|he|she|they|them|him|his|her|hers|their|theirs|you|"
-    "your|yours|i|we|our|ours|us|me|my|mine|about|please|tell",
+    "your|yours|i|we|our|ours|us|me|my|mine|about|please|tell|over|under|between|"
+    "during|through|also|very|too|just|if|because|while|both|each",
     re.IGNORECASE,
 )
 _ENGLISH_PHRASES = re.compile(
-    r"\bhow (?:many|much|long|often|far|old|large|big|fast)\b|\b\w+n['’]t\b|\blet['’]s\b|['’]s\b",
+    r"\bhow (?:many|much|long|often)\b|\b\w+n['’]t\b|\blet['’]s\b|['’]s\b",
     re.IGNORECASE,
 )
 _ENGLISH_WORD = re.compile(r"[A-Za-z]+")

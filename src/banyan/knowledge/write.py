@@ -16,6 +16,7 @@ from banyan.core.events import GenerationDone, SentenceReady, TokenReady
 from banyan.core.ports import ChatModel
 from banyan.core.types import Language, Message, Sampling, Usage
 from banyan.knowledge.check import CITATION, Checker, Verdict, without_marks
+from banyan.knowledge.language import CJK
 from banyan.knowledge.pack import Packed
 from banyan.knowledge.prepare import Question
 from banyan.knowledge.select import Quote
@@ -47,6 +48,7 @@ _RULES: dict[Language, str] = {
 _SAYS_NOTHING = re.compile(
     r"not in th(?:ese|e) (?:documents|passages)|文[档檔](?:中|里|裡)?[没沒]有", re.IGNORECASE
 )
+_BEGUN = re.compile(rf"[^\[［【\s]\S*\s|[{CJK}]|[\[［【][^\]］】]*[\]］】]\s*\S")
 _ONLY_MARKS = re.compile(rf"\s*(?:(?:{CITATION.pattern})\s*[.。]?\s*)+")
 
 
@@ -114,9 +116,15 @@ def split_stream(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _first_end(buffer: str) -> int | None:
-    """Where the first sentence ends, once what follows can no longer belong to it."""
+    """Where the first sentence ends, once what follows can no longer change that.
+
+    Whether a full stop ends a sentence may depend on the whole next word, and a mark that is still
+    being written may belong to it.
+    """
     spans = _with_marks(buffer)
-    return spans[1][0] if len(spans) > 1 else None
+    if len(spans) < 2 or not _BEGUN.match(buffer, spans[1][0]):
+        return None
+    return spans[1][0]
 
 
 def _with_marks(text: str) -> list[tuple[int, int]]:
