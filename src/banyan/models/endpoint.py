@@ -1,4 +1,8 @@
-"""Endpoint: where an OpenAI-compatible server listens and how it is spoken to."""
+"""Endpoint: where an OpenAI-compatible server listens and how it is spoken to.
+
+httpx costs a tenth of a second to import, so it is imported here, in ``exchange`` and in
+``remote_errors`` only when a server is really called.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import functools
 import ipaddress
 import ssl
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
-
 from banyan.core.errors import InputError
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 300.0
@@ -39,6 +45,8 @@ class Endpoint:
 
     def client(self) -> httpx.Client:
         """A client for one exchange. Proxies of the environment are passed by on loopback."""
+        import httpx
+
         timeout = httpx.Timeout(self.silence_timeout_s, connect=self.connect_timeout_s)
         return httpx.Client(
             verify=_tls(), timeout=timeout, trust_env=not self.is_loopback, follow_redirects=False
@@ -84,6 +92,8 @@ def is_loopback(host: str) -> bool:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
+    import httpx
+
     return httpx.create_ssl_context()
 
 

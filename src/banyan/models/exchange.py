@@ -14,8 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-
-import httpx
+from typing import TYPE_CHECKING
 
 from banyan.core.context import Context
 from banyan.core.errors import RemoteModelFailed
@@ -26,6 +25,9 @@ POLL_S = 0.1
 QUEUED_CHUNKS = 64
 MAX_LINE_BYTES = 1 << 20
 MAX_BODY_BYTES = 64 << 20
+
+if TYPE_CHECKING:
+    import httpx
 
 Json = Mapping[str, object]
 
@@ -70,6 +72,8 @@ class Exchange:
             yield item
 
     def _run(self) -> None:
+        import httpx
+
         try:
             with self._to.client() as client, self._request(client) as response:
                 if response.status_code != 200:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-
-import httpx
+from typing import TYPE_CHECKING
 
 from banyan.core.errors import (
     BanyanError,
@@ -15,6 +14,9 @@ from banyan.core.errors import (
     RemoteModelFailed,
 )
 from banyan.models.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import httpx
 
 MAX_MESSAGE_CHARS = 300
 MAX_ERROR_BYTES = 64 << 10
@@ -53,6 +55,8 @@ def of_status(to: Endpoint, status: int, said: str) -> BanyanError:
 
 def of_transport(to: Endpoint, error: httpx.HTTPError) -> RemoteModelFailed:
     """The error of a request that got no answer."""
+    import httpx
+
     if isinstance(error, httpx.ConnectTimeout):
         what = f"did not accept a connection within {to.connect_timeout_s:g} s"
     elif isinstance(error, httpx.TimeoutException):
