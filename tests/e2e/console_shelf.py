@@ -41,7 +41,7 @@ SPEED = Document(
         Block(kind="heading", text="Writing", level=2, page=2),
         Block(
             kind="paragraph",
-            text=f"Writing reads every weight once a token. {QUOTE_EN} A bigger model writes more "
+            text=f"Writing reads every weight once a token 🧮🧮. {QUOTE_EN} A bigger model writes more "
             "slowly, in proportion to its bytes.",
             page=2,
         ),

@@ -43,6 +43,7 @@ class Shop:
     answer_model: str = ""
     signed_in: bool = False
     hold_jobs: bool = False
+    upload_pause_s: float = 0.0
     asked: list[dict[str, object]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     found: list[dict[str, object]] = field(default_factory=list)
@@ -229,6 +230,7 @@ async def upload(request: Request) -> Response:
         seconds=0.0,
     )
     shop.jobs.append(job)
+    await asyncio.sleep(shop.upload_pause_s)  # the list of jobs may tell of it first
     return JSONResponse(asdict(job), 202)
 
 
