@@ -78,6 +78,7 @@ class InputError(BanyanError):
     actor = "caller"
     http_status = 400
     exit_code = 2
+    field: str = ""
 
     def __init__(self, message: str, *, remedy: str = "", field: str = "") -> None:
         super().__init__(message, remedy=remedy)
