@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ class _Bad(Exception):
     """The archive contradicts its format; becomes an ``InputError`` with the archive's name."""
 
 
+_DAMAGE = (_Bad, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """An open archive whose hashes are right. ``embedders`` pairs each name with dimensions."""
@@ -68,7 +72,7 @@ class Archive:
                 while line := lines.readline(MAX_DOCUMENT_BYTES):
                     context.check()
                     yield _document(json.loads(line), self.base_id, streams)
-        except (_Bad, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise _refusal(self.path, error) from None
 
 
@@ -89,13 +93,14 @@ class _Rows:
 @contextmanager
 def open_archive(path: Path, context: Context) -> Iterator[Archive]:
     """Open and verify; ``InputError`` for no file, no archive, or one that was tampered with."""
-    try:
-        with zipfile.ZipFile(path) as opened:
-            yield _verified(opened, path, context)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (_Bad, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise _refusal(path, error) from None
+    with ExitStack() as stack:
+        try:
+            archive = _verified(stack.enter_context(zipfile.ZipFile(path)), path, context)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+        except _DAMAGE as error:
+            raise _refusal(path, error) from None
+        yield archive
 
 
 def _refusal(path: Path, error: Exception) -> InputError:
