@@ -77,13 +77,17 @@ def test_a_scan_lists_what_it_finds_and_adds_only_when_asked(
     run: Runner, home: Path, model_file: Path
 ) -> None:
     (model_file.parent / "broken.gguf").write_bytes(b"rubbish")
+    (model_file.parent / "speech.gguf").write_bytes(gguf("whisper"))
     folder = str(model_file.parent)
     found = run("models", "add", "--scan", folder, "--json").json["found"]
-    assert [(row["name"], row["architecture"]) for row in found] == [("", "qwen2"), ("", "")]
+    assert [(row["name"], row["architecture"]) for row in found] == [
+        ("", "qwen2"), ("", ""), ("", "whisper"),
+    ]  # fmt: skip
     assert "header" in found[1]["reason"]
     run("models", "add", "--scan", folder, "--all")
     again = run("models", "add", "--scan", folder).out
     assert "my-model" in again
+    assert "whisper not run" in again
     assert run("models", "add", "--scan", folder, "--name", "x").code == 2
 
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests.models.gguf_bytes import gguf, pair, text
 
 from banyan.core.errors import CheckpointInvalid
+from banyan.engine.gguf_model import ARCHITECTURES
+from banyan.engine.huggingface import FAMILIES
 from banyan.models import header as header_module
 from banyan.models.header import read_header
 
@@ -129,3 +131,10 @@ def test_a_multimodal_folder_takes_its_texts_context(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes(b"123")
     assert read_header(tmp_path).context_length == 131072
+
+
+def test_what_is_said_to_run_is_what_the_engine_runs(tmp_path: Path) -> None:
+    assert set(ARCHITECTURES) == header_module.GGUF_RUN
+    assert {*FAMILIES, "bert"} == header_module.FOLDERS_RUN
+    assert read_header(written(tmp_path / "m.gguf", gguf("llama"))).runs
+    assert not read_header(written(tmp_path / "m.gguf", gguf("whisper"))).runs

@@ -16,6 +16,7 @@ from banyan.core.errors import (
     HashMismatch,
     InputError,
     UnknownModel,
+    UnsupportedModel,
 )
 from banyan.core.events import ModelReady
 from banyan.models.records import check_name, model_name
@@ -94,6 +95,16 @@ def test_what_is_no_model_is_not_added(home: Path, tmp_path: Path) -> None:
         Store(home).add(text)
     with pytest.raises(InputError, match="no file or folder"):
         Store(home).add(tmp_path / "absent.gguf")
+
+
+def test_a_model_the_engine_does_not_run_is_refused_with_a_way_out(
+    home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "speech.gguf"
+    path.write_bytes(gguf("whisper"))
+    with pytest.raises(UnsupportedModel, match="whisper") as caught:
+        Store(home).add(path)
+    assert "connect" in caught.value.remedy
 
 
 def test_an_unknown_model_comes_with_near_names_and_the_command_that_helps(

@@ -264,7 +264,7 @@ def _added_by_scan(store: Store, found: Iterable[Found], every: bool, as_json: b
     rows: list[dict[str, object]] = []
     for item in found:
         name = known.get(item.path.resolve(), "")
-        if item.header and every and not name:
+        if item.header and item.header.runs and every and not name:
             name = store.add(item.path).name
         rows.append(
             {
@@ -272,7 +272,7 @@ def _added_by_scan(store: Store, found: Iterable[Found], every: bool, as_json: b
                 "name": name,
                 "architecture": item.header.architecture if item.header else "",
                 "size_bytes": item.header.size_bytes if item.header else None,
-                "reason": item.reason,
+                "reason": item.reason or ("" if item.header and item.header.runs else "not run"),
             }
         )
     if as_json:
@@ -283,7 +283,7 @@ def _added_by_scan(store: Store, found: Iterable[Found], every: bool, as_json: b
         [
             (
                 row["name"] or "-",
-                row["architecture"] or row["reason"],
+                " ".join(f"{row['architecture']} {row['reason']}".split()),
                 output.size(row["size_bytes"] if isinstance(row["size_bytes"], int) else None),
                 row["path"],
             )

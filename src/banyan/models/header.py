@@ -1,7 +1,7 @@
 """What a model on disk says of itself, read from its header alone.
 
-A small bounded reader for the shelf (is it a model, of which kind, how long a context); loading
-is the engine's work, and so is the verdict whether it can run.
+A small bounded reader for the shelf: is it a model, of which kind, how long a context, and of an
+architecture that the engine runs? Loading is the engine's work, and so is the last word on that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ MAX_HEADER_BYTES = 256 << 20
 MAX_KEY_BYTES = 65535
 MAX_TEXT_BYTES = 4096
 MAX_CONFIG_BYTES = 4 << 20
+GGUF_RUN = frozenset({"llama", "qwen2", "qwen3", "gemma3"})
+FOLDERS_RUN = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3", "gemma3_text", "bert"})
+"""What the engine runs; a test compares these with the engine's own lists."""
+
 ENCODERS = frozenset({"bert", "nomic-bert", "roberta", "xlm-roberta", "jina-bert-v2", "mpnet"})
 
 _GGUF_MAGIC = b"GGUF"
@@ -32,9 +36,11 @@ _SCALARS[12] = "d"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """``context_length`` None where the file does not say; ``licence`` and ``title`` may be ""."""
+    """``runs``: of an architecture the engine knows. ``context_length`` None where the file does
+    not say; ``licence`` and ``title`` may be empty."""
 
     architecture: str
+    runs: bool
     context_length: int | None
     kind: ModelKind
     title: str
@@ -66,6 +72,7 @@ def _gguf_header(path: Path) -> Header:
     context = values.get(f"{architecture}.context_length")
     return Header(
         architecture=architecture,
+        runs=architecture in GGUF_RUN,
         context_length=context if isinstance(context, int) else None,
         kind="embedding" if architecture in ENCODERS else "chat",
         title=str(values.get("general.name", "")),
@@ -166,6 +173,7 @@ def _folder_header(path: Path) -> Header:
     context = inner.get("max_position_embeddings")
     return Header(
         architecture=architecture,
+        runs=architecture in FOLDERS_RUN,
         context_length=context if isinstance(context, int) else None,
         kind="embedding" if architecture in ENCODERS else "chat",
         title=str(config.get("_name_or_path", "")),

@@ -20,6 +20,7 @@ from banyan.core.errors import (
     HashMismatch,
     InputError,
     UnknownModel,
+    UnsupportedModel,
 )
 from banyan.core.events import ModelReady, Progress
 from banyan.models import recordfile
@@ -129,12 +130,18 @@ class Store:
     def add(self, path: Path, *, name: str = "") -> InstalledModel:
         """Register a GGUF file or checkpoint folder where it is; it is neither copied nor read.
 
-        Raises ``CheckpointInvalid`` when it is not a model, ``Conflict`` when the name is taken.
+        Raises ``CheckpointInvalid`` when it is not a model, ``UnsupportedModel`` when the engine
+        does not run its architecture, ``Conflict`` when the name is taken.
         """
         path = path.expanduser().resolve()
         if not path.exists():
             raise InputError(f"There is no file or folder {path}.")
         header = read_header(path)
+        if not header.runs:
+            raise UnsupportedModel(
+                f"{path} is of the architecture {header.architecture!r}, which is not run.",
+                remedy="Another server can run it: `banyan models connect URL`.",
+            )
         name = check_name(name) if name else model_name(path.name.removesuffix(".gguf"))
         self._check_free(name, path)
         folder = self._folder / name
