@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
+from typing import TypedDict
 
 from banyan.core.context import PUBLIC, Context
 from banyan.core.errors import UnknownBase
@@ -28,6 +30,14 @@ QUESTIONS = (
 )
 """Three a language; the last of each has no answer in these pages, and should be refused."""
 
+
+class _Known(TypedDict):
+    """The pages that were added last; what a person adds to the base is never touched."""
+
+    version: str
+    pages: list[str]
+
+
 _FOLDER = Path(__file__).parent / "sample"
 _FACT = "sample"
 
@@ -37,9 +47,9 @@ def ensure(store: Store, embedders: Embedders, limits: ParseLimits, context: Con
     files = {path.relative_to(_FOLDER).as_posix(): path for path in sorted(_FOLDER.rglob("*.md"))}
     version = _version(files)
     with store.read() as db:
-        known = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
+        known = _known(db)
         exists = _exists(db)
-    if known is not None and (known[0] == version or not exists):
+    if known is not None and (known["version"] == version or not exists):
         return
     if not exists:
         with store.write(context) as db:
@@ -52,14 +62,23 @@ def ensure(store: Store, embedders: Embedders, limits: ParseLimits, context: Con
         ]
         for _ in ingest.run(sources, context):
             pass
+    outdated = set(known["pages"] if known else ()) - files.keys()
     with store.write(context) as db:
         found = documents.records(db, BASE_ID, context.principal)
-        documents.delete(db, [record.id for record in found if record.path not in files])
+        documents.delete(db, [record.id for record in found if record.path in outdated])
         db.execute(
             "INSERT INTO facts (name, value) VALUES (?, ?)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            (_FACT, version),
+            (_FACT, json.dumps({"version": version, "pages": list(files)})),
         )
+
+
+def _known(db: sqlite3.Connection) -> _Known | None:
+    found = db.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
+    if found is None:
+        return None
+    known: _Known = json.loads(found[0])
+    return known
 
 
 def _version(files: dict[str, Path]) -> str:
