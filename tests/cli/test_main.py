@@ -28,6 +28,7 @@ BANYAN = [sys.executable, "-m", "banyan.cli.main"]
 
 def test_the_version_is_printed(run: Runner) -> None:
     assert run("version").out == f"banyan {banyan.__version__}\n"
+    assert run("--version").out == f"banyan {banyan.__version__}\n"
     assert run("version", "--json").json == {"version": banyan.__version__}
 
 
