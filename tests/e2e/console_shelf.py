@@ -41,13 +41,13 @@ SPEED = Document(
         Block(kind="heading", text="Writing", level=2, page=2),
         Block(
             kind="paragraph",
-            text=f"Writing reads every weight once a token 🧮🧮. {QUOTE_EN} A bigger model writes more "
-            "slowly, in proportion to its bytes.",
+            text=f"Writing reads every weight once a token 🧮🧮. {QUOTE_EN} A bigger model writes "
+            "more slowly, in proportion to its bytes.",
             page=2,
         ),
         Block(
             kind="list",
-            text="Close other programs\nUse a packed checkpoint\nLeave one core to the system",
+            text="- Close other programs\n  1. Browsers first\n- Leave one core to the system",
             page=2,
         ),
         Block(kind="heading", text="Which machine for which model", level=2, page=3),
@@ -245,7 +245,7 @@ TRACE_STEPS = [
     {
         "name": "retrieve",
         "seconds": 0.0184,
-        "detail": {"retriever": "keyword", "rows": 31, "best": 11.4},
+        "detail": {"bm25": [{"passage": "p-unknown", "score": 11.4}]},
     },
     {"name": "fuse", "seconds": 0.0006, "detail": {"weight": 1.5, "margin": 0.99}},
     {"name": "select", "seconds": 0.0042, "detail": {"sentences": 2}},
@@ -255,10 +255,10 @@ TRACE_STEPS = [
 STATUS = {
     "machine": {
         "system": "Linux 6.8",
-        "cores": 2,
+        "cores": 2.0,
+        "gpus": [],
         "memory_bytes": 16_600_000_000,
         "instruction_sets": ["AVX2", "AVX512"],
-        "gpu": "",
     },
     "memory": {
         "total_bytes": 16_600_000_000,

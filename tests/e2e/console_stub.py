@@ -223,7 +223,7 @@ async def upload(request: Request) -> Response:
         base_id=base,
         path=name,
         state="working" if len(shop.jobs) % 2 == 0 else "waiting",
-        stage="embed" if len(shop.jobs) % 2 == 0 else "",
+        stage="embedding 12 of 61" if len(shop.jobs) % 2 == 0 else "",
         reason="",
         document_id="",
         created_at="2026-11-23T10:00:00+00:00",

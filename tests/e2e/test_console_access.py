@@ -137,14 +137,14 @@ def test_a_chinese_browser_sees_chinese(open_console: OpenConsole) -> None:
 def test_the_theme_follows_the_system_until_one_is_chosen(open_console: OpenConsole) -> None:
     page = open_console(color_scheme="dark").page
     page.wait_for_selector("button.sample")
-    theme = "document.documentElement.dataset.theme"
-    assert page.evaluate(theme) == "dark"
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "dark")
     page.emulate_media(color_scheme="light")
-    page.wait_for_function(f"{theme} === 'light'")
+    expect(root).to_have_attribute("data-theme", "light")
     page.get_by_role("button", name="Dark").click()
-    assert page.evaluate(theme) == "dark"
+    expect(root).to_have_attribute("data-theme", "dark")
     page.reload()
-    assert page.evaluate(theme) == "dark"
+    expect(root).to_have_attribute("data-theme", "dark")
 
 
 def test_every_control_has_a_name_and_every_page_its_landmarks(console: Console) -> None:

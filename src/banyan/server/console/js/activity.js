@@ -12,10 +12,26 @@ const ROWS_SHOWN = 60;
 const DOCUMENTS_ASKED = 3;
 const QUESTIONS_SHOWN = 6;
 
+/** "embedding 12 of 61" is a stage, and how far it has come. */
+const STAGE = /^(\S+) (\d+) of (\d+)$/;
+
+function stageText(stage) {
+  const [, name, done, total] = STAGE.exec(stage) ?? [null, stage];
+  const words = known(`stage.${name}`, name);
+  return done ? t("stage.part", { stage: words, done, total }) : words;
+}
+
 function stateText(item) {
   if (item.state === "sending") return t("upload.sending", { percent: number(item.share * 100) });
-  if (item.state === "working" && item.stage) return known(`stage.${item.stage}`, item.stage);
+  if (item.state === "working" && item.stage) return stageText(item.stage);
   return t(`upload.${item.state}`);
+}
+
+/** The share that is done, or null where nobody knows. */
+function shareOf(item) {
+  if (item.state === "sending") return item.share;
+  const [, , done, total] = STAGE.exec(item.stage) ?? [];
+  return total ? done / total : null;
 }
 
 function row() {
@@ -33,8 +49,9 @@ function row() {
     reason.textContent = [item.reason, item.remedy].filter(Boolean).join(" ");
     reason.hidden = !reason.textContent;
     bar.hidden = hasEnded(item) || item.state === "waiting";
-    if (item.state === "sending") bar.value = item.share;
-    else bar.removeAttribute("value");
+    const share = shareOf(item);
+    if (share === null) bar.removeAttribute("value");
+    else bar.value = share;
     if (shown === item.state) return;
     shown = item.state;
     node.className = `upload is-${item.state}`;

@@ -2,7 +2,7 @@
 
 import { citationChip, placeOf, sourceList, sourceRow } from "./citation.js";
 import { askAgain } from "./conversation.js";
-import { el, fill } from "./dom.js";
+import { dots, el, fill } from "./dom.js";
 import { openWhy } from "./drawer.js";
 import { icon, productMark } from "./icons.js";
 import { duration, langOf, t } from "./i18n.js";
@@ -93,7 +93,7 @@ function thinking() {
   return el(
     "p.thinking",
     {},
-    el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")),
+    dots(),
     el("span", {}, t("ask.searching")),
   );
 }

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { turnView } from "./answer.js";
+import { SAMPLE_BASE } from "./bases.js";
 import { createComposer } from "./composer.js";
 import { openConnect } from "./connect.js";
 import {
@@ -15,14 +16,15 @@ import {
   stopAnswer,
   watchConversation,
 } from "./conversation.js";
-import { el, fill, oncePerFrame, reconcile } from "./dom.js";
+import { dots, el, fill, oncePerFrame, reconcile } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { isChinese, langOf, language, t } from "./i18n.js";
-import { errorCard } from "./notices.js";
+import { errorCard, toastError } from "./notices.js";
+import { refreshBases } from "./refresh.js";
 import { currentBase, get, on } from "./state.js";
 
-const SAMPLE_BASE = "sample";
 const NEAR_BOTTOM_PX = 160;
+const SOON_MS = 1500;
 
 /** What writes the answers, and where to change it. */
 function modeControl() {
@@ -91,9 +93,6 @@ async function loadQuestions(node, base) {
   try {
     const { questions } = await api.questions(base);
     fill(node, questionColumns(questions));
-    if (base === SAMPLE_BASE && questions.length) {
-      node.after(el("p.sample-hint", {}, t("ask.sample.hint")));
-    }
   } catch (error) {
     if (error.status === 404) fill(node);
     else fill(node, errorCard(error, () => loadQuestions(node, base)));
@@ -109,8 +108,24 @@ function emptyBase() {
   );
 }
 
+/** What is said under the sample's questions, and while its pages are still being read. */
+function sampleHint(base) {
+  if (base.documents) return el("p.sample-hint", {}, t("ask.sample.hint"));
+  return el("p.sample-hint.thinking", { role: "status" }, dots(), t("ask.sample.reading"));
+}
+
+let looking = 0;
+
+/** Ask for the list of bases again soon, as long as the page still waits for it. */
+function lookAgain(node) {
+  clearTimeout(looking);
+  looking = setTimeout(() => node.isConnected && refreshBases().catch(toastError), SOON_MS);
+}
+
+/** The page before the first question; `refresh()` follows the list of bases. */
 function welcome() {
   const body = el("div.samples", {}, skeletonColumns());
+  const hint = el("div");
   const node = el(
     "section.welcome",
     {},
@@ -118,15 +133,23 @@ function welcome() {
     el("h1", {}, t("ask.title")),
     el("p.welcome-text", {}, t("ask.text")),
     body,
+    hint,
   );
   let shown = null;
   node.refresh = () => {
     const base = currentBase();
-    const key = `${get("base")}:${base?.documents}`;
-    if (!get("bases").length || shown === key) return;
+    if (!base) {
+      if (get("basesKnown")) fill(body, emptyBase());
+      return;
+    }
+    const isSample = base.id === SAMPLE_BASE;
+    if (isSample && !base.documents) lookAgain(node);
+    const key = `${base.id}:${base.documents}`;
+    if (shown === key) return;
     shown = key;
-    if (base.documents) loadQuestions(body, base.id);
-    else body.replaceWith(emptyBase());
+    fill(hint, isSample && sampleHint(base));
+    if (base.documents || isSample) loadQuestions(body, base.id);
+    else fill(body, emptyBase());
   };
   node.refresh();
   return node;

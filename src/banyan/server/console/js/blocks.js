@@ -14,12 +14,17 @@ function lines(text, offset) {
   });
 }
 
-const BULLET = /^\s*[-*•·]\s+/;
+/** Indent (two spaces a level), then a bullet or a number, as parsers write list items. */
+const ITEM = /^(\s*)(?:[-*•·]\s+|(?=\d+[.)]\s))?/;
+const DEEPEST = 4;
 
 function list(block, range) {
   const items = lines(block.text, block.start).map(({ line, start }) => {
-    const bullet = BULLET.exec(line)?.[0] ?? "";
-    return el("li", {}, marked(line.slice(bullet.length), start + bullet.length, range));
+    const [lead, indent] = ITEM.exec(line);
+    const depth = Math.min(Math.floor(indent.length / 2), DEEPEST);
+    const kind = /^\d/.test(line.slice(lead.length)) ? ".is-numbered" : "";
+    const text = marked(line.slice(lead.length), start + lead.length, range);
+    return el(`li.depth-${depth}${kind}`, {}, text);
   });
   return el("ul.block", {}, items);
 }

@@ -13,7 +13,7 @@ import {
   stopWriting,
   watchDialogue,
 } from "./dialogue.js";
-import { el, fill, freshId, oncePerFrame, reconcile } from "./dom.js";
+import { dots, el, fill, freshId, oncePerFrame, reconcile } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { duration, isChinese, langOf, number, t } from "./i18n.js";
 import { copyText, errorCard } from "./notices.js";
@@ -145,7 +145,7 @@ function replyFoot(reply) {
 
 function replyView(reply) {
   const body = el("div.prose");
-  const tail = el("div", {}, el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i")));
+  const tail = el("div", {}, dots());
   const bubble = el(
     "div.answer",
     { "aria-live": "polite", "aria-busy": "true" },

@@ -8,6 +8,7 @@ import { marked } from "./spans.js";
 
 const GAP_PX = 8;
 const HIDE_AFTER_MS = 160;
+const EXCERPT = 160;
 
 let card = null;
 let hiding = 0;
@@ -28,7 +29,8 @@ function quoteBody(citation, passage) {
 }
 
 function cardFor(citation, passage, support, open) {
-  const heading = passage?.heading_path.join(" › ");
+  const path = passage?.heading_path.filter((heading) => heading !== citation.title) ?? [];
+  const heading = path.join(" › ");
   return el(
     "div.citation-card",
     { id: freshId("citation"), role: "tooltip", lang: langOf(citation.quote) },
@@ -146,7 +148,8 @@ export function sourceRow({ number: mark, passage, citation, turn }) {
     el("span.source-mark", {}, mark ? String(mark) : icon("file")),
     el("span.source-text", {}, el("span.source-title", {}, placeOf(source))),
   );
-  const detail = passage?.heading_path.join(" › ") || passage?.text.slice(0, 120);
+  const path = passage?.heading_path.filter((heading) => heading !== source.title) ?? [];
+  const detail = path.join(" › ") || (citation?.quote ?? passage.text).slice(0, EXCERPT);
   if (detail) row.lastChild.append(el("span.source-detail", {}, detail));
   return row;
 }

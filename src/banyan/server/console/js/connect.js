@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { options } from "./dialogue.js";
 import { openDialog } from "./dialog.js";
-import { el, fill, freshId } from "./dom.js";
+import { dots, el, fill, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 import { langOf, t } from "./i18n.js";
 import { errorCard, toastError } from "./notices.js";
@@ -31,8 +31,7 @@ function inputs() {
 }
 
 function busy(text) {
-  const dots = el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"));
-  return el("p.connect-busy", { role: "status" }, dots, text);
+  return el("p.connect-busy", { role: "status" }, dots(), text);
 }
 
 async function letWrite(name, dialog) {

@@ -183,6 +183,10 @@ function documentTable(records, reload) {
   );
 }
 
+function newestFirst(one, other) {
+  return other.added_at.localeCompare(one.added_at);
+}
+
 function matches(record, words) {
   const text = `${record.title} ${record.path} ${record.reason}`.toLowerCase();
   return words.every((word) => text.includes(word));
@@ -215,7 +219,7 @@ function documentList(base) {
 
   async function load() {
     try {
-      records = (await api.documents(base)).documents;
+      records = (await api.documents(base)).documents.sort(newestFirst);
       show();
       await refreshBases();
     } catch (error) {
@@ -287,8 +291,12 @@ function pageHead() {
 function mountWithout(root) {
   const head = pageHead();
   const note = el("div.card.empty-note", {}, el("p", {}, t("ask.empty.bases")));
+  const show = () => {
+    note.hidden = !get("basesKnown");
+  };
+  show();
   fill(root, el("div.page.page-wide", {}, head, note));
-  return () => {};
+  return on("bases", show);
 }
 
 function mountInto(root) {

@@ -90,6 +90,11 @@ export function oncePerFrame(work) {
   };
 }
 
+/** Three dots that breathe: something is under way. */
+export function dots() {
+  return el("span.dots", { "aria-hidden": "true" }, el("i"), el("i"), el("i"));
+}
+
 let serial = 0;
 
 /** An id no other element has, for labels and descriptions. */

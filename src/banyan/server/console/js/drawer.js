@@ -7,7 +7,8 @@ import { el, fill } from "./dom.js";
 import { count, date, known, langOf, t } from "./i18n.js";
 import { errorCard } from "./notices.js";
 import { lengthOf } from "./spans.js";
-import { scoreBars, traceSteps } from "./why.js";
+import { passageName, traceSteps } from "./trace.js";
+import { scoreBars } from "./why.js";
 
 /** Blocks rendered around the cited one at first, and added by each "show more". */
 const WINDOW = 120;
@@ -90,7 +91,7 @@ function whyView(passage, turn) {
     el("p.muted", {}, t("why.text")),
     el("h3", {}, t("why.scores")),
     scoreBars(passage, turn.passages),
-    turn.done && [el("h3", {}, t("why.steps")), traceSteps(turn.done.trace_id)],
+    turn.done && [el("h3", {}, t("why.steps")), traceSteps(turn)],
   );
 }
 
@@ -152,7 +153,7 @@ function candidate(passage, turn) {
     el(
       "summary",
       { lang: langOf(passage.title) },
-      el("span.candidate-title", {}, [passage.title, ...passage.heading_path.slice(-1)].join(" › ")),
+      el("span.candidate-title", {}, passageName(passage)),
       cited && el("span.pill.pill-good", {}, t("why.cited")),
     ),
     el("p.candidate-text", { lang: langOf(passage.text) }, passage.text),
@@ -169,7 +170,7 @@ export function openWhy(turn) {
       {},
       el("p.why-asked", { lang: langOf(turn.question) }, turn.done.question),
       el("h3", {}, t("why.steps")),
-      traceSteps(turn.done.trace_id),
+      traceSteps(turn),
       el("h3", {}, t("why.passages")),
       turn.passages.map((passage) => candidate(passage, turn)),
     ),

@@ -59,6 +59,7 @@ export function size(bytes) {
 
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 0.0001) return `< ${number(0.1, 1)} ms`;
   if (seconds < 0.9995) return `${number(seconds * 1000, seconds < 0.01 ? 1 : 0)} ms`;
   return `${number(seconds, seconds < 10 ? 2 : 0)} s`;
 }

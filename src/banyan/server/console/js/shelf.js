@@ -51,7 +51,7 @@ function modelText(model) {
 
 const GOOD = new Set(["ready", "installed", "remote"]);
 
-function modelRow(model, reload) {
+function modelRow(model, isBundled, reload) {
   const label = t("model.remove.label", { name: model.name });
   const remove = el(
     "button.icon-button",
@@ -72,7 +72,7 @@ function modelRow(model, reload) {
       {},
       t(`model.state.${model.state}`),
     ),
-    model.kind === "base" ? null : remove,
+    isBundled ? el("span.model-gap") : remove,
   );
 }
 
@@ -164,10 +164,11 @@ function section(title, rows) {
 function shelf(answer, reload) {
   const have = new Set(answer.models.map((model) => model.name));
   const missing = answer.catalogue.filter((entry) => !have.has(entry.name) && !entry.bundled);
+  const bundled = new Set(answer.catalogue.filter((entry) => entry.bundled).map(({ name }) => name));
   const models = answer.models.filter((model) => model.kind !== "base");
   return [
     writerChoice(answer.models, answer.answer_model),
-    section(t("model.here"), models.map((model) => modelRow(model, reload))),
+    section(t("model.here"), models.map((model) => modelRow(model, bundled.has(model.name), reload))),
     missing.length
       ? section(t("model.catalogue"), missing.map((entry) => catalogueRow(entry, reload)))
       : null,

@@ -3,7 +3,14 @@
 import { applyLanguage, language } from "./i18n.js";
 
 const listeners = new Map();
-const values = { bases: [], base: kept("base"), session: null, answerModel: "", models: [] };
+const values = {
+  bases: [],
+  basesKnown: false, // an empty list may only not have come yet
+  base: kept("base"),
+  session: null,
+  answerModel: "",
+  models: [],
+};
 
 function kept(name) {
   try {
@@ -53,6 +60,7 @@ export function currentBase() {
 /** Take a fresh list of bases; the chosen one stays chosen while it exists. */
 export function setBases(bases) {
   values.bases = bases;
+  values.basesKnown = true;
   const still = bases.some((base) => base.id === values.base);
   if (!still) set("base", bases[0]?.id ?? null);
   announce("bases");

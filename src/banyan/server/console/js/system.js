@@ -91,7 +91,8 @@ function factText(name, value) {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value === "number") return quantity(name, value);
   if (typeof value === "boolean") return t(value ? "fact.yes" : "fact.no");
-  return Array.isArray(value) ? value.join(", ") : String(value);
+  if (!Array.isArray(value)) return String(value);
+  return value.map((one) => one.name ?? String(one)).join(", ") || "–";
 }
 
 function factList(facts) {

@@ -1,9 +1,7 @@
-/** "Why this passage?": its scores beside those of the other candidates, and the question's trace. */
+/** "Why this passage?": its scores beside those of the other passages found. */
 
-import { api } from "./api.js";
-import { el, fill } from "./dom.js";
-import { duration, known, number, t } from "./i18n.js";
-import { errorCard } from "./notices.js";
+import { el } from "./dom.js";
+import { known, number, t } from "./i18n.js";
 
 const RANK = /_rank$/;
 
@@ -14,7 +12,8 @@ export function share(value, values) {
   return high === low ? 0 : (value - low) / (high - low);
 }
 
-function bar(fraction) {
+/** A bar filled to a fraction of its length. */
+export function bar(fraction) {
   const inside = el("span.bar-fill");
   inside.style.width = `${Math.round(Math.min(Math.max(fraction, 0.01), 1) * 100)}%`;
   return el("span.bar", { "aria-hidden": "true" }, inside);
@@ -24,14 +23,14 @@ function scoreRow(name, passage, passages) {
   const value = passage.scores[name];
   const values = passages.map((one) => one.scores[name]).filter(Number.isFinite);
   const better = values.filter((other) => other > value).length;
-  const rank = passage.scores[`${name}_rank`] ?? better + 1;
+  const rank = passage.scores[`${name}_rank`] ?? better + 1; // 0: not among those it found
   return el(
     "div.score",
     {},
     el("span.score-name", {}, known(`score.${name}`, name)),
     bar(share(value, values)),
     el("span.score-value", {}, number(value, 2)),
-    el("span.score-rank", {}, t("why.rank", { rank })),
+    el("span.score-rank", {}, rank > 0 ? t("why.rank", { rank }) : "–"),
   );
 }
 
@@ -44,49 +43,4 @@ export function scoreBars(passage, passages) {
     {},
     names.map((name) => scoreRow(name, passage, passages)),
   );
-}
-
-function detailText(value) {
-  if (typeof value === "number") return number(value, 3);
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-function stepDetail(detail) {
-  const entries = Object.entries(detail ?? {});
-  if (!entries.length) return null;
-  return el(
-    "dl.facts",
-    {},
-    entries.map(([name, value]) => [
-      el("dt", {}, name.replaceAll("_", " ")),
-      el("dd", {}, detailText(value)),
-    ]),
-  );
-}
-
-function stepRow(step, longest) {
-  const head = [
-    el("span.step-name", {}, known(`step.${step.name}`, step.name)),
-    bar(step.seconds / longest),
-    el("span.step-time", {}, duration(step.seconds)),
-  ];
-  const detail = stepDetail(step.detail);
-  if (!detail) return el("div.step", {}, el("div.step-head", {}, head));
-  return el("details.step", {}, el("summary.step-head", {}, head), detail);
-}
-
-/** The steps of a question, fetched when shown. */
-export function traceSteps(traceId) {
-  const node = el("div.steps", {}, [1, 2, 3].map(() => el("div.skeleton.step-skeleton")));
-  const load = async () => {
-    try {
-      const { steps } = await api.trace(traceId);
-      const longest = Math.max(...steps.map((step) => step.seconds), 1e-6);
-      fill(node, steps.map((step) => stepRow(step, longest)));
-    } catch (error) {
-      fill(node, errorCard(error, load));
-    }
-  };
-  load();
-  return node;
 }
