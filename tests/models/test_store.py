@@ -157,16 +157,19 @@ def test_removing_forgets_an_added_model_and_deletes_a_pulled_one(
         store.remove(name)
 
 
-def test_nothing_outside_the_shelf_can_be_removed(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "precious").mkdir()
-    with pytest.raises(InputError):
+def test_nothing_outside_the_shelf_can_be_removed(
+    home: Path, tmp_path: Path, model_file: Path
+) -> None:
+    Store(home).add(model_file, name="mine")
+    (home / "models" / "mine").rename(tmp_path / "precious")
+    with pytest.raises(InputError, match="cannot be a model's name"):
         Store(home).remove("../../precious")
     stray = home / "models" / "stray"
     stray.mkdir(parents=True)
     with pytest.raises(UnknownModel):
         Store(home).remove("stray")
     assert stray.exists()
-    assert (tmp_path / "precious").exists()
+    assert (tmp_path / "precious" / "model.json").exists()
 
 
 def test_the_bundled_encoder_is_listed_verified_and_not_removable(home: Path) -> None:
