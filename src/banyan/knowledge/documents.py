@@ -28,6 +28,7 @@ _RECORD_FIELDS = (
 
 def insert(db: sqlite3.Connection, documents: Sequence[IndexedDocument]) -> None:
     """Write documents of one base; those of one label share a new segment, which is merged."""
+    embedders = _embedders(db, documents)
     by_label: defaultdict[tuple[str, str], list[IndexedDocument]] = defaultdict(list)
     for document in documents:
         by_label[document.record.base_id, document.record.label].append(document)
@@ -37,7 +38,8 @@ def insert(db: sqlite3.Connection, documents: Sequence[IndexedDocument]) -> None
         for document in group:
             _insert_record(db, document, segment if document.chunks else None)
             for position, chunk in enumerate(document.chunks):
-                rows[_insert_chunk(db, document.record.id, position, chunk)] = chunk.terms
+                row = _insert_chunk(db, document.record.id, position, chunk, embedders)
+                rows[row] = chunk.terms
         if rows:
             postings.add(db, segment, rows)
         postings.merge(db, base_id, label)
@@ -74,7 +76,13 @@ def _insert_record(db: sqlite3.Connection, entry: IndexedDocument, segment: int 
         )
 
 
-def _insert_chunk(db: sqlite3.Connection, document_id: str, position: int, chunk: Chunk) -> int:
+def _insert_chunk(
+    db: sqlite3.Connection,
+    document_id: str,
+    position: int,
+    chunk: Chunk,
+    embedders: Mapping[str, int],
+) -> int:
     row = _row_id(
         db.execute(
             "INSERT INTO chunks (document_id, position, start, end, page, language, heading_path,"
@@ -87,28 +95,31 @@ def _insert_chunk(db: sqlite3.Connection, document_id: str, position: int, chunk
         )
     )
     for name, vector in chunk.vectors.items():
-        embedder = embedder_id(db, name, len(vector))
         db.execute(
             "INSERT INTO vectors (chunk_id, embedder_id, vector) VALUES (?, ?, ?)",
-            (row, embedder, vectors.pack(vector[None, :])[0]),
+            (row, embedders[name], vectors.pack(vector[None, :])[0]),
         )
     for name, matrix in chunk.sentence_vectors.items():
-        embedder = embedder_id(db, name, matrix.shape[1])
         db.execute(
             "INSERT INTO sentence_vectors (chunk_id, embedder_id, vectors) VALUES (?, ?, ?)",
-            (row, embedder, b"".join(vectors.pack(matrix))),
+            (row, embedders[name], b"".join(vectors.pack(matrix))),
         )
     return row
 
 
-def embedder_id(db: sqlite3.Connection, name: str, dimensions: int) -> int:
-    """The number of an embedder, which is entered on first sight."""
-    db.execute(
+def _embedders(db: sqlite3.Connection, documents: Sequence[IndexedDocument]) -> dict[str, int]:
+    """The numbers of the embedders met in ``documents``; a new one is entered."""
+    sizes = {
+        name: len(vector)
+        for document in documents
+        for chunk in document.chunks
+        for name, vector in chunk.vectors.items()
+    }
+    db.executemany(
         "INSERT INTO embedders (name, dimensions) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
-        (name, dimensions),
+        sizes.items(),
     )
-    number: int = db.execute("SELECT id FROM embedders WHERE name = ?", (name,)).fetchone()[0]
-    return number
+    return dict(db.execute("SELECT name, id FROM embedders").fetchall())
 
 
 def delete(db: sqlite3.Connection, document_ids: Iterable[str]) -> None:

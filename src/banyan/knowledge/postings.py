@@ -10,7 +10,6 @@ of the next, so a base of a million chunks has a few dozen.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import json
 import sqlite3
@@ -33,7 +32,8 @@ ENTRY = np.dtype([("row", "<u4"), ("count", "<u2"), ("length", "<u2")])
 MAX_ROW = (1 << 32) - 1
 FANOUT = 4
 SMALLEST_TIER = 256
-LARGEST_MERGED = 1 << 17
+LARGEST_MERGED = 1 << 14
+"""A segment of that many chunks stays as it is: merging it would hold up other writers."""
 
 _PACK = struct.Struct("<IHH")
 _MOST = (1 << 16) - 1
@@ -171,10 +171,12 @@ def _merge(db: sqlite3.Connection, base_id: str, label: str, group: Sequence[int
 
 
 def _end_to_end(db: sqlite3.Connection, group: Sequence[int]) -> Iterator[tuple[str, bytes]]:
-    cursors = [
-        db.execute("SELECT term, entries FROM postings WHERE segment_id = ? ORDER BY term", (one,))
-        for one in group
-    ]
-    in_order = heapq.merge(*cursors, key=lambda row: row[0].encode())
-    for term, rows in itertools.groupby(in_order, key=itemgetter(0)):
-        yield term, b"".join(blob for _, blob in rows)
+    """All terms of ``group`` in order; ``LARGEST_MERGED`` bounds what is held meanwhile."""
+    blobs: defaultdict[str, list[bytes]] = defaultdict(list)
+    for segment in group:
+        for term, entries in db.execute(
+            "SELECT term, entries FROM postings WHERE segment_id = ?", (segment,)
+        ):
+            blobs[term].append(entries)
+    for term in sorted(blobs):
+        yield term, b"".join(blobs[term])
