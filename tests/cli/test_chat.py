@@ -5,13 +5,18 @@ from __future__ import annotations
 import builtins
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Runner
 from tests.cli.fake_app import FakeApp
+from tests.cli.terminal import environment, on_terminal
+from tests.models.openai_double import models_of, openai_double, says
 
 from banyan.cli import chat as chat_module
+from banyan.core.context import Context
 from banyan.core.types import Message
+from banyan.models.connections import Connections
 
 
 def test_a_piped_text_is_one_message_and_the_reply_is_all_that_is_printed(
@@ -90,6 +95,20 @@ def test_an_unknown_command_is_answered_with_help_and_not_sent(
     typed += ["/what"]
     assert "/exit ends" in run("chat", "tiny").err
     assert app.talker.asked == []
+
+
+def test_a_pasted_text_of_several_lines_is_one_message(home: Path) -> None:
+    """On a real terminal, with a real connection: what a person pastes is not cut at its lines."""
+    with openai_double(models=models_of("far"), chat=says("Fine.")) as server:
+        Connections(home).add(server.url, Context())
+        seen = on_terminal(
+            ["chat", "far"],
+            environment(home, TERM="xterm", NO_PROXY="*"),
+            answers=[(b"> ", b"\x1b[200~first\nsecond\x1b[201~\r"), (b"> ", b"\x04")],
+        )
+        body = server.requests[-1][2]
+    assert body["messages"] == [{"role": "user", "content": "first\nsecond"}]
+    assert "Fine." in seen
 
 
 def test_ctrl_c_stops_a_reply_and_the_conversation_goes_on(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,14 +14,13 @@ import pytest
 import typer
 from tests.cli.conftest import Runner
 from tests.cli.fake_app import FakeApp
+from tests.cli.terminal import BANYAN, environment, on_terminal
 from tests.models.openai_double import Exchange, openai_double
 
 import banyan
 from banyan.cli import main as main_module
 from banyan.cli.main import interruptible
 from banyan.core.errors import Overloaded
-
-BANYAN = [sys.executable, "-m", "banyan.cli.main"]
 
 
 def test_the_version_is_printed(run: Runner) -> None:
@@ -68,6 +65,13 @@ def test_a_fault_of_our_own_has_no_traceback_unless_asked(
     assert "Traceback" not in quiet.err
     assert "Traceback" in run("--debug", "knowledge", "bases").err
     assert app.closed == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = run("keys", "add", "laptop", "--home", str(tmp_path / "file" / "home"))
+    assert ended.code == 7
+    assert f"{tmp_path}/file/home: Not a directory." in ended.err
 
 
 @pytest.mark.parametrize("kind", [Overloaded])
@@ -127,11 +131,6 @@ def test_the_first_ctrl_c_unwinds_and_the_second_is_hard() -> None:
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
-def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BANYAN_")}
-    return {**kept, "BANYAN_HOME": str(home), **more}
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_command_ends_at_once_and_without_a_traceback(
     home: Path, number: int, code: int
@@ -186,24 +185,3 @@ def test_a_pipe_gets_no_escape_codes(home: Path) -> None:
     )
     assert piped.returncode == 3
     assert b"\x1b" not in piped.stdout + piped.stderr
-
-
-def on_terminal(arguments: list[str], env: dict[str, str]) -> str:
-    """What a person at a terminal would see."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*BANYAN, *arguments], env=env, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(ours)
-    process.wait(10)
-    return seen.decode()

