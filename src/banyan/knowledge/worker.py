@@ -24,6 +24,7 @@ from banyan.knowledge.ingest import Ingest
 from banyan.knowledge.jobs import Task
 from banyan.knowledge.parse.limits import ParseLimits
 from banyan.knowledge.parse.parse import Parser
+from banyan.knowledge.refresh import refresh
 from banyan.knowledge.sources import FileSource
 from banyan.knowledge.store import Store
 
@@ -34,12 +35,18 @@ _STAGE_EVERY_S = 0.5
 
 
 def work(store: Store, embedders: Embedders, limits: ParseLimits, stop: threading.Event) -> None:
-    """Work on the jobs of ``store`` until ``stop`` is set; waits where another worker does."""
+    """Work on the jobs of ``store`` until ``stop`` is set; waits where another worker does.
+
+    First it gives documents the vectors of an embedder that came after them.
+    """
     with _only_worker(store.path.parent / LOCK_NAME, stop) as alone:
         if not alone:
             return
         with store.write(Context()) as db:
             jobs.recover(db)
+        with suppress(Cancelled):
+            for _ in refresh(store, embedders, Context(cancel=stop)):
+                pass
         with Parser(limits) as parser:
             while not stop.is_set():
                 group = _take(store)
