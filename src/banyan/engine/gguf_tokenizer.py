@@ -18,7 +18,9 @@ from banyan.core.errors import CheckpointInvalid, UnsupportedModel
 from banyan.engine.gguf import GgufFile
 from banyan.engine.metadata import Metadata
 
-CONTROL: Final = 3  # token types of the GGUF specification
+NORMAL: Final = 1  # token types of the GGUF specification
+UNKNOWN: Final = 2
+CONTROL: Final = 3
 USER_DEFINED: Final = 4
 SPACE: Final = "▁"
 
@@ -122,24 +124,24 @@ def _sentencepiece(values: Metadata, tokens: list[str]) -> Tokenizer:
         values, vocab, merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True
     )
     tokenizer = Tokenizer(model)
-    steps = [normalizers.Replace(" ", SPACE)]
+    to_marks: list[normalizers.Normalizer] = [normalizers.Replace(" ", SPACE)]
+    to_text = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if values.flag("tokenizer.ggml.add_space_prefix", True):
-        steps.insert(0, normalizers.Prepend(SPACE))
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+        to_marks.insert(0, normalizers.Prepend(SPACE))
+        to_text.append(decoders.Strip(content=" ", left=1, right=0))
+    tokenizer.normalizer = normalizers.Sequence(to_marks)
+    tokenizer.decoder = decoders.Sequence(to_text)
     return tokenizer
 
 
 def _merges(tokens: list[str], scores: list[float], types: list[int]) -> list[tuple[str, str]]:
     """Every way to make a token of two others, the best-scored token first."""
-    ordinary = {token for token, kind in zip(tokens, types, strict=True) if kind != CONTROL}
+    ordinary = {token for token, kind in zip(tokens, types, strict=True) if kind == NORMAL}
     ranked = sorted(range(len(tokens)), key=lambda index: (-scores[index], index))
     merges = []
     for index in ranked:
         token = tokens[index]
-        if types[index] in (CONTROL, USER_DEFINED):
+        if types[index] != NORMAL:
             continue
         for cut in range(1, len(token)):
             left, right = token[:cut], token[cut:]
@@ -170,7 +172,7 @@ def _add_special_tokens(tokenizer: Tokenizer, values: Metadata, tokens: list[str
     types = _types(values, tokens)
     pairs = list(zip(tokens, types, strict=True))
     tokenizer.add_special_tokens(
-        [AddedToken(token, normalized=False) for token, kind in pairs if kind == CONTROL]
+        [AddedToken(token, normalized=False) for token, kind in pairs if kind in (UNKNOWN, CONTROL)]
     )
     tokenizer.add_tokens(
         [AddedToken(token, normalized=False) for token, kind in pairs if kind == USER_DEFINED]
