@@ -8,7 +8,7 @@ import pytest
 from tests.knowledge.factory import BASE, HASH, add, library, page, reader
 
 from banyan.core.context import PUBLIC, Context
-from banyan.core.errors import AccessError, Cancelled, UnknownBase
+from banyan.core.errors import AccessError, Cancelled, InputError, UnknownBase
 from banyan.core.events import DocumentAdded, Progress
 from banyan.core.fakes import HashEmbedder
 from banyan.knowledge import ingest
@@ -80,6 +80,12 @@ def test_nobody_adds_under_a_label_they_may_not_see(shelf: Library) -> None:
 def test_an_unknown_base_is_an_error_before_anything_is_read(shelf: Library) -> None:
     with pytest.raises(UnknownBase, match="nowhere"):
         list(shelf.add_documents([("a", page("A", "x"))], "nowhere", Context()))
+
+
+def test_two_documents_of_one_path_are_refused_before_anything_is_added(shelf: Library) -> None:
+    with pytest.raises(InputError, match="Two documents"):
+        list(shelf.add_documents([("a", page("A", "x")), ("a", page("A", "y"))], BASE, Context()))
+    assert shelf.documents(BASE, Context()) == []
 
 
 @pytest.mark.parametrize(

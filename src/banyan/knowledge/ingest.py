@@ -10,12 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from banyan.core.context import Context
-from banyan.core.errors import AccessError, BrokenDocument, DocumentError, EmptyDocument
+from banyan.core.errors import (
+    AccessError,
+    BrokenDocument,
+    DocumentError,
+    EmptyDocument,
+    InputError,
+)
 from banyan.core.events import DocumentAdded, Event, Progress
 from banyan.knowledge import bases, documents, index
+from banyan.knowledge.ahead import ahead
 from banyan.knowledge.chunks import IndexedDocument
 from banyan.knowledge.embed import Embedders
 from banyan.knowledge.index import Draft, Place
@@ -28,6 +36,9 @@ GROUP_CHUNKS = 256
 
 GROUP_S = 5.0
 """Seconds of reading after which a group is embedded and committed."""
+
+READ_AHEAD = 32
+"""Files and progress notes that may be read before the ones in front are embedded."""
 
 MAX_PATH_CHARS = 4096
 
@@ -52,24 +63,32 @@ class Ingest:
     def run(self, sources: Sequence[Source], context: Context) -> Iterator[Event]:
         """Yield ``Progress`` and one ``DocumentAdded`` a source; a bad file stops nothing.
 
-        Raises ``UnknownBase``, ``AccessError`` for a label the caller may not see, ``Cancelled``.
+        Raises ``UnknownBase``, ``AccessError`` for a label the caller may not see, ``InputError``
+        for two sources of one path, ``Cancelled``.
         """
         self._check_allowed(context)
+        _check_paths(sources)
         group: list[_Read] = []
         started = time.monotonic()
-        for number, source in enumerate(sources):
-            context.check()
-            yield Progress(stage="read", done=number, total=len(sources), item=source.path)
-            outcome = self._read(source, context)
-            if isinstance(outcome, DocumentAdded):
-                yield outcome
+        for one in ahead(partial(self._reads, sources), context, depth=READ_AHEAD):
+            if isinstance(one, Progress | DocumentAdded):
+                yield one
                 continue
-            group.append(outcome)
+            group.append(one)
             if _is_full(group, started):
                 yield from self._finish(group, context)
                 group, started = [], time.monotonic()
         yield from self._finish(group, context)
         yield Progress(stage="read", done=len(sources), total=len(sources))
+
+    def _reads(
+        self, sources: Sequence[Source], context: Context
+    ) -> Iterator[Progress | DocumentAdded | _Read]:
+        """Read the sources in turn; the parser works on one while others are embedded."""
+        for number, source in enumerate(sources):
+            context.check()
+            yield Progress(stage="read", done=number, total=len(sources), item=source.path)
+            yield self._read(source, context)
 
     def _check_allowed(self, context: Context) -> None:
         if not context.principal.may_see(self.label):
@@ -141,6 +160,14 @@ class Ingest:
             documents.insert(db, entries)
         if replaced:
             self.store.scrub()
+
+
+def _check_paths(sources: Sequence[Source]) -> None:
+    seen: set[str] = set()
+    for source in sources:
+        if source.path in seen:
+            raise InputError(f"Two documents are called {source.path[:200]!r}.")
+        seen.add(source.path)
 
 
 def _is_full(group: Sequence[_Read], started: float) -> bool:

@@ -31,6 +31,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = ON",  # what is deleted is overwritten, not merely unlinked
+    "PRAGMA journal_size_limit = 16000000",
     "PRAGMA cache_size = -16000",
     "PRAGMA temp_store = MEMORY",
 )
