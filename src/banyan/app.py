@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import psutil
 
 from banyan.core.context import Context
-from banyan.core.errors import EngineMissing, InputError, UnknownModel
+from banyan.core.errors import Cancelled, EngineMissing, InputError, UnknownModel
 from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
@@ -361,7 +362,8 @@ def work() -> None:
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     try:
-        app.library.ensure_sample(Context(cancel=stop))
+        with suppress(Cancelled):  # told to end while it makes the sample; the next one does it
+            app.library.ensure_sample(Context(cancel=stop))
         app.library.work(stop)
     finally:
         app.close()
