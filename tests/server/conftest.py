@@ -7,10 +7,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.server.harness import Running, running
+from tests.server.harness import Running, all_ended, running
 from tests.server.stubs import StubApp
 
 from banyan.core.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_server_ends() -> Iterator[None]:
+    yield
+    assert all_ended()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from banyan.server.main import build_app
 from banyan.server.running import listen, make_server, url_of
 from banyan.server.site import Site
 
+_ending: list[threading.Thread] = []
+
 
 @dataclass(frozen=True)
 class Running:
@@ -41,7 +43,12 @@ def running(app: StubApp, **changes: Any) -> Iterator[Running]:
     listener = listen("127.0.0.1", 0)
     up = threading.Event()
     server = make_server(application, site, up.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+
+    def run() -> None:
+        with listener:
+            server.run(sockets=[listener])
+
+    thread = threading.Thread(target=run)
     thread.start()
 
     def stop() -> None:
@@ -54,8 +61,15 @@ def running(app: StubApp, **changes: Any) -> Iterator[Running]:
         port = listener.getsockname()[1]
         yield Running(url=url_of(listener, "127.0.0.1"), port=port, app=app, site=site, stop=stop)
     finally:
-        stop()
-        listener.close()
+        server.should_exit = True  # it ends in its own time, so that the next test need not wait
+        _ending.append(thread)
+
+
+def all_ended() -> bool:
+    """Wait for the servers that were told to end."""
+    for thread in _ending:
+        thread.join(10)
+    return not any(thread.is_alive() for thread in _ending)
 
 
 def talk(port: int, request: bytes, *, timeout_s: float = 5.0) -> bytes:
