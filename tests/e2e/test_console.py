@@ -135,7 +135,7 @@ def test_why_this_passage_shows_its_scores_and_the_steps(console: Console) -> No
     expect(page.locator("dialog .score-rank").first).to_have_text("#2")
     expect(page.locator("dialog .step")).to_have_count(len(shelf.TRACE_STEPS))
     page.locator("summary.step-head").nth(1).click()
-    expect(page.locator("details[open].step")).to_contain_text("p-unknown11.4")
+    expect(page.locator("details[open].step")).to_contain_text("Another passage11.4")
 
 
 def test_a_refusal_says_so_and_offers_what_came_closest(console: Console) -> None:

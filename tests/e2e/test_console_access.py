@@ -200,6 +200,23 @@ def test_on_a_phone_the_first_tap_shows_the_passage_and_the_document_fills_the_s
     assert (box["x"], box["width"]) == (0, PHONE["width"])
 
 
+def test_a_small_sheet_closes_on_escape_and_on_a_press_elsewhere(
+    open_console: OpenConsole,
+) -> None:
+    page = show(open_console(viewport=PHONE, has_touch=True), "chat")
+    sheet, button = page.locator(".chat-options-sheet"), page.locator(".chat-options summary")
+    button.click()
+    box = sheet.bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= PHONE["width"]
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(button).to_be_focused()
+    button.click()
+    page.mouse.click(PHONE["width"] / 2, 640)
+    expect(sheet).to_be_hidden()
+
+
 def test_a_streamed_answer_is_announced_once_it_grows(console: Console) -> None:
     console.shop.pause_s = 0.2
     page = console.ask("How fast?")

@@ -90,12 +90,7 @@ function refusal(turn) {
 }
 
 function thinking() {
-  return el(
-    "p.thinking",
-    {},
-    dots(),
-    el("span", {}, t("ask.searching")),
-  );
+  return el("p.thinking", {}, dots(), el("span", {}, t("ask.searching")));
 }
 
 function ending(turn) {

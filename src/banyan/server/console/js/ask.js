@@ -85,7 +85,12 @@ function questionColumns(questions) {
 }
 
 function skeletonColumns() {
-  const column = () => el("div.sample-column", {}, [1, 2, 3].map(() => el("div.skeleton.sample")));
+  const column = () =>
+    el(
+      "div.sample-column",
+      {},
+      [1, 2, 3].map(() => el("div.skeleton.sample")),
+    );
   return [column(), column()];
 }
 
@@ -95,7 +100,11 @@ async function loadQuestions(node, base) {
     fill(node, questionColumns(questions));
   } catch (error) {
     if (error.status === 404) fill(node);
-    else fill(node, errorCard(error, () => loadQuestions(node, base)));
+    else
+      fill(
+        node,
+        errorCard(error, () => loadQuestions(node, base)),
+      );
   }
 }
 

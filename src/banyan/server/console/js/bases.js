@@ -51,11 +51,7 @@ export function openNewBase() {
     el("label.label", { for: id }, t("base.title")),
     field,
     problem,
-    el(
-      "div.dialog-actions",
-      {},
-      el("button.button.primary", { type: "submit" }, t("base.create")),
-    ),
+    el("div.dialog-actions", {}, el("button.button.primary", { type: "submit" }, t("base.create"))),
   );
   const dialog = openDialog({ title: t("base.new") }, form);
   field.focus();

@@ -34,7 +34,10 @@ export function cells(line, start) {
   const found = [];
   const inner = /^\s*\|?/.exec(line)[0].length;
   let at = start + inner;
-  for (const piece of line.slice(inner).replace(/\|\s*$/, "").split(/(?<!\\)\|/)) {
+  for (const piece of line
+    .slice(inner)
+    .replace(/\|\s*$/, "")
+    .split(/(?<!\\)\|/)) {
     const lead = /^\s*/.exec(piece)[0].length;
     found.push({ text: piece.trim(), start: at + lead });
     at += lengthOf(piece) + 1;
@@ -46,12 +49,14 @@ const RULE = /^\s*\|?[\s:|-]*-[\s:|-]*$/;
 
 function table(block, range) {
   const rows = lines(block.text, block.start).filter(({ line }) => !RULE.test(line));
-  const row = (tag) => ({ line, start }) =>
-    el(
-      "tr",
-      {},
-      cells(line, start).map((cell) => el(tag, {}, marked(cell.text, cell.start, range))),
-    );
+  const row =
+    (tag) =>
+    ({ line, start }) =>
+      el(
+        "tr",
+        {},
+        cells(line, start).map((cell) => el(tag, {}, marked(cell.text, cell.start, range))),
+      );
   return el(
     "div.block.table-scroll",
     { tabindex: "0", role: "group", "aria-label": t("document.table") },

@@ -16,6 +16,7 @@ import {
 import { dots, el, fill, freshId, oncePerFrame, reconcile } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { duration, isChinese, langOf, number, t } from "./i18n.js";
+import { menu } from "./menu.js";
 import { copyText, errorCard } from "./notices.js";
 import { prose } from "./prose.js";
 import { get, on } from "./state.js";
@@ -38,7 +39,10 @@ function modelSelect(onChange) {
   const render = () => {
     const models = chatModels();
     const label = (model) => `${model.name} · ${t(`model.state.${model.state}`)}`;
-    fill(select, models.map((model) => el("option", { value: model.name }, label(model))));
+    fill(
+      select,
+      models.map((model) => el("option", { value: model.name }, label(model))),
+    );
     if (!models.length) fill(select, el("option", { value: "" }, t("chat.no_model")));
     const still = models.some((model) => model.name === options.model);
     select.value = still ? options.model : (models[0]?.name ?? "");
@@ -69,9 +73,8 @@ function optionsPanel() {
   system.addEventListener("input", () => {
     options.system = system.value;
   });
-  return el(
+  return menu(
     "details.chat-options",
-    {},
     el("summary.button.small", {}, icon("settings"), t("chat.options")),
     el(
       "div.chat-options-sheet",
@@ -92,7 +95,11 @@ function statement(kind, picture, lines) {
     `section.statement.is-${kind}`,
     {},
     el("h2", {}, icon(picture), t(`chat.${kind}.title`)),
-    el("ul", {}, lines.map((line) => el("li", {}, t(line)))),
+    el(
+      "ul",
+      {},
+      lines.map((line) => el("li", {}, t(line))),
+    ),
   );
 }
 
@@ -162,10 +169,7 @@ function replyView(reply) {
     if (reply.state === "writing") return;
     if (bubble.getAttribute("aria-busy") === null) return;
     bubble.removeAttribute("aria-busy");
-    fill(
-      tail,
-      reply.error ? errorCard(reply.error, () => sayAgain(reply)) : replyFoot(reply),
-    );
+    fill(tail, reply.error ? errorCard(reply.error, () => sayAgain(reply)) : replyFoot(reply));
   };
   bubble.update();
   return bubble;
@@ -201,12 +205,7 @@ function chineseOffer() {
 }
 
 function chatHead(select) {
-  return el(
-    "div.chat-bar",
-    {},
-    select,
-    el("div.page-actions", {}, optionsPanel(), newButton()),
-  );
+  return el("div.chat-bar", {}, select, el("div.page-actions", {}, optionsPanel(), newButton()));
 }
 
 function newButton() {
@@ -234,7 +233,12 @@ function mount(root) {
   let shown = -1;
 
   function judge() {
-    const written = [draft.text, ...dialogueMessages().slice(-2).map((one) => one.content)];
+    const written = [
+      draft.text,
+      ...dialogueMessages()
+        .slice(-2)
+        .map((one) => one.content),
+    ];
     offer.hidden = !(PACKAGED.test(options.model) && written.some(isChinese));
   }
 

@@ -140,8 +140,7 @@ export function citationChip(citation, support, turn) {
 /** A place one can open, as a row: number or icon, title and page, heading path. */
 export function sourceRow({ number: mark, passage, citation, turn }) {
   const source = citation ?? passage;
-  const open = () =>
-    openDocument({ documentId: source.document_id, range: source, passage, turn });
+  const open = () => openDocument({ documentId: source.document_id, range: source, passage, turn });
   const row = el(
     "button.source",
     { type: "button", on: { click: open }, lang: langOf(source.title) },

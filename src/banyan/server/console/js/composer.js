@@ -37,6 +37,7 @@ export function createComposer({ label, placeholder, draft, onSend, onStop }, ..
     const name = busy ? t("action.stop") : t("action.send");
     button.setAttribute("aria-label", name);
     button.title = name;
+    button.classList.toggle("is-busy", busy);
     fill(button, icon(busy ? "stop" : "send"));
   }
 

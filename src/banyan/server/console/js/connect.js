@@ -96,7 +96,11 @@ function discovery({ url, model }) {
     fill(list, busy(t("connect.looking")));
     try {
       const { found } = await api.discover();
-      if (found.length) fill(list, found.map((server) => foundServer(server, url, model)));
+      if (found.length)
+        fill(
+          list,
+          found.map((server) => foundServer(server, url, model)),
+        );
       else fill(list, el("p.muted", { role: "status" }, t("connect.none")));
     } catch (error) {
       fill(list, errorCard(error, look));

@@ -39,11 +39,12 @@ export function openDialog({ title, kind = "modal", onClose = () => {} }, ...con
 }
 
 /**
- * Ask before something that cannot be taken back.
+ * Ask before something that cannot be taken back (`kind` "danger") or needs consent ("primary").
  *
+ * @param {{title: string, text: string, action: string, kind?: "danger"|"primary"}} question
  * @returns {Promise<boolean>}
  */
-export function confirmDialog({ title, text, action }) {
+export function confirmDialog({ title, text, action, kind = "danger" }) {
   return new Promise((resolve) => {
     let answer = false;
     const finish = (value) => () => {
@@ -54,9 +55,13 @@ export function confirmDialog({ title, text, action }) {
       "div.dialog-actions",
       {},
       el("button.button", { type: "button", on: { click: finish(false) } }, t("action.cancel")),
-      el("button.button.danger", { type: "button", on: { click: finish(true) } }, action),
+      el(`button.button.${kind}`, { type: "button", on: { click: finish(true) } }, action),
     );
-    const dialog = openDialog({ title, onClose: () => resolve(answer) }, el("p", {}, text), buttons);
+    const dialog = openDialog(
+      { title, onClose: () => resolve(answer) },
+      el("p", {}, text),
+      buttons,
+    );
     buttons.firstChild.focus();
   });
 }

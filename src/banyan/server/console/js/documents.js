@@ -179,7 +179,11 @@ function documentTable(records, reload) {
         el("th", { scope: "col" }, el("span.visually-hidden", {}, t("document.actions"))),
       ),
     ),
-    el("tbody", {}, records.map((record) => documentRow(record, reload))),
+    el(
+      "tbody",
+      {},
+      records.map((record) => documentRow(record, reload)),
+    ),
   );
 }
 
@@ -201,7 +205,11 @@ function documentList(base) {
     placeholder: t("document.search"),
     on: { input: () => show() },
   });
-  const body = el("div.documents-body", {}, [1, 2, 3, 4].map(() => el("div.skeleton.row-skeleton")));
+  const body = el(
+    "div.documents-body",
+    {},
+    [1, 2, 3, 4].map(() => el("div.skeleton.row-skeleton")),
+  );
   const heading = el("h2", {}, t("document.list"));
   let records = null;
 
@@ -213,7 +221,9 @@ function documentList(base) {
     else if (!found.length) fill(body, el("p.empty-row", {}, t("document.no_match")));
     else fill(body, documentTable(found.slice(0, ROWS_SHOWN), load));
     if (found.length > ROWS_SHOWN) {
-      body.append(el("p.empty-row", {}, t("document.more", { n: number(found.length - ROWS_SHOWN) })));
+      body.append(
+        el("p.empty-row", {}, t("document.more", { n: number(found.length - ROWS_SHOWN) })),
+      );
     }
   }
 
@@ -234,7 +244,13 @@ function documentList(base) {
       "div.documents-head",
       {},
       heading,
-      el("div.search", {}, icon("search"), el("label.visually-hidden", { for: id }, t("document.search")), field),
+      el(
+        "div.search",
+        {},
+        icon("search"),
+        el("label.visually-hidden", { for: id }, t("document.search")),
+        field,
+      ),
     ),
     body,
   );

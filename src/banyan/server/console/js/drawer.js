@@ -14,7 +14,11 @@ import { scoreBars } from "./why.js";
 const WINDOW = 120;
 
 function skeleton() {
-  return el("div.blocks", {}, [1, 2, 3, 4, 5].map(() => el("div.skeleton.block-skeleton")));
+  return el(
+    "div.blocks",
+    {},
+    [1, 2, 3, 4, 5].map(() => el("div.skeleton.block-skeleton")),
+  );
 }
 
 function meta(record) {
@@ -55,7 +59,8 @@ function blocksView(blocks, range) {
   function render() {
     fill(
       node,
-      from > 0 && more(t("document.earlier"), () => ((from = Math.max(from - WINDOW, 0)), render())),
+      from > 0 &&
+        more(t("document.earlier"), () => ((from = Math.max(from - WINDOW, 0)), render())),
       renderBlocks(blocks, from, to, range),
       to < blocks.length &&
         more(t("document.later"), () => ((to = Math.min(to + WINDOW, blocks.length)), render())),

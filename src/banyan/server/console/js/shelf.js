@@ -83,6 +83,7 @@ async function accepts(entry) {
     title: t("model.terms.title", { name: entry.name }),
     text: t("model.terms.text", { licence: entry.licence, url: entry.terms_url }),
     action: t("model.terms.accept"),
+    kind: "primary",
   });
 }
 
@@ -121,7 +122,9 @@ function catalogueRow(entry, reload) {
     fill(
       node,
       modelText(entry),
-      state ? pullProgress(state) : el("button.button.small", start, icon("download"), t("model.pull")),
+      state
+        ? pullProgress(state)
+        : el("button.button.small", start, icon("download"), t("model.pull")),
     );
   };
   show();
@@ -140,13 +143,13 @@ async function chooseWriter(select) {
 }
 
 function writerChoice(models, answerModel) {
+  const chat = models.filter((model) => model.kind === "chat").map((model) => model.name);
+  const names = new Set(answerModel ? [...chat, answerModel] : chat); // chosen, but gone
   const select = el(
     "select.select",
     { "aria-label": t("model.writer"), on: { change: () => chooseWriter(select) } },
     el("option", { value: "" }, t("mode.extractive")),
-    models
-      .filter((model) => model.kind === "chat")
-      .map((model) => el("option", { value: model.name }, model.name)),
+    [...names].map((name) => el("option", { value: name }, name)),
   );
   select.value = answerModel;
   return el(
@@ -164,20 +167,32 @@ function section(title, rows) {
 function shelf(answer, reload) {
   const have = new Set(answer.models.map((model) => model.name));
   const missing = answer.catalogue.filter((entry) => !have.has(entry.name) && !entry.bundled);
-  const bundled = new Set(answer.catalogue.filter((entry) => entry.bundled).map(({ name }) => name));
+  const bundled = new Set(
+    answer.catalogue.filter((entry) => entry.bundled).map(({ name }) => name),
+  );
   const models = answer.models.filter((model) => model.kind !== "base");
   return [
     writerChoice(answer.models, answer.answer_model),
-    section(t("model.here"), models.map((model) => modelRow(model, bundled.has(model.name), reload))),
+    section(
+      t("model.here"),
+      models.map((model) => modelRow(model, bundled.has(model.name), reload)),
+    ),
     missing.length
-      ? section(t("model.catalogue"), missing.map((entry) => catalogueRow(entry, reload)))
+      ? section(
+          t("model.catalogue"),
+          missing.map((entry) => catalogueRow(entry, reload)),
+        )
       : null,
   ];
 }
 
 /** The card with every model; `stop()` ends its listening. */
 export function modelShelf() {
-  const body = el("div", {}, [1, 2, 3].map(() => el("div.skeleton.row-skeleton")));
+  const body = el(
+    "div",
+    {},
+    [1, 2, 3].map(() => el("div.skeleton.row-skeleton")),
+  );
   const connect = { type: "button", on: { click: () => openConnect() } };
   const load = async () => {
     try {

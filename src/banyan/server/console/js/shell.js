@@ -3,6 +3,7 @@
 import { el, fill, freshId } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { t } from "./i18n.js";
+import { menu } from "./menu.js";
 import { preferences } from "./preferences.js";
 import { get, on, set } from "./state.js";
 
@@ -17,6 +18,7 @@ function baseSelector() {
     fill(select, options);
     select.value = get("base") ?? "";
     select.disabled = bases.length < 2;
+    select.title = select.selectedOptions[0]?.text ?? "";
   };
   render();
   const node = el("div.base-selector", {}, el("label.label", { for: id }, t("base.label")), select);
@@ -38,9 +40,8 @@ function navigation(names) {
 
 /** On phones the preferences hide behind a button in the top bar. */
 function preferencesMenu() {
-  return el(
+  return menu(
     "details.preferences-menu",
-    {},
     el("summary.icon-button", { "aria-label": t("preference.open") }, icon("settings")),
     el("div.preferences-sheet", {}, preferences()),
   );

@@ -44,11 +44,7 @@ function memoryTile({ memory }) {
 
 function basesTile({ bases }) {
   const documents = bases.reduce((sum, base) => sum + base.documents, 0);
-  return tile(
-    t("system.bases"),
-    number(bases.length),
-    count("count.documents", documents),
-  );
+  return tile(t("system.bases"), number(bases.length), count("count.documents", documents));
 }
 
 function tiles(status) {
@@ -150,7 +146,11 @@ function addressLine() {
 }
 
 function mount(root) {
-  const top = el("div.tiles", {}, [1, 2, 3, 4].map(() => el("div.skeleton.tile")));
+  const top = el(
+    "div.tiles",
+    {},
+    [1, 2, 3, 4].map(() => el("div.skeleton.tile")),
+  );
   const side = el("div.system-side");
   const models = modelShelf();
   const snippet = el("div");
@@ -159,11 +159,7 @@ function mount(root) {
     el(
       "div.page.page-wide",
       {},
-      el(
-        "header.page-head",
-        {},
-        el("div", {}, el("h1", {}, t("system.title")), addressLine()),
-      ),
+      el("header.page-head", {}, el("div", {}, el("h1", {}, t("system.title")), addressLine())),
       top,
       el("div.system-columns", {}, el("div.system-main", {}, models.node, snippet), side),
     ),

@@ -31,7 +31,7 @@ function label(name) {
 /** One found passage by its title, or any other record, with the numbers that belong to it. */
 function recordRow(record, titles) {
   const { passage, ...rest } = record;
-  const title = titles.get(passage) ?? passage;
+  const title = passage && (titles.get(passage) ?? t("trace.other"));
   const only = Object.keys(rest).length === 1 && typeof Object.values(rest)[0] === "number";
   return el(
     "li",
@@ -84,13 +84,20 @@ export function passageName({ title, heading_path: path }) {
  * @param {import("./conversation.js").Turn} turn an ended one
  */
 export function traceSteps(turn) {
-  const node = el("div.steps", {}, [1, 2, 3].map(() => el("div.skeleton.step-skeleton")));
+  const node = el(
+    "div.steps",
+    {},
+    [1, 2, 3].map(() => el("div.skeleton.step-skeleton")),
+  );
   const titles = new Map(turn.passages.map((passage) => [passage.id, passageName(passage)]));
   const load = async () => {
     try {
       const { steps } = await api.trace(turn.done.trace_id);
       const longest = Math.max(...steps.map((step) => step.seconds), 1e-6);
-      fill(node, steps.map((step) => stepRow(step, longest, titles)));
+      fill(
+        node,
+        steps.map((step) => stepRow(step, longest, titles)),
+      );
     } catch (error) {
       fill(node, errorCard(error, load));
     }
