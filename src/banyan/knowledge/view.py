@@ -91,20 +91,21 @@ class View:
     def sentences(self, embedder: str, vector: Scores, rows: Rows) -> list[list[SentenceHit]]:
         known = self._embedder(embedder, vector)
         found = self._db.execute(
-            "SELECT c.id, c.start, c.text, c.sentences, s.vectors FROM chunks c"
-            " JOIN documents d ON d.id = c.document_id AND d.base_id = ?"
-            " LEFT JOIN sentence_vectors s ON s.chunk_id = c.id AND s.embedder_id = ?"
-            " WHERE c.id IN (SELECT value FROM json_each(?))",
-            (self._base_id, known, _listed(rows)),
+            # CROSS JOIN keeps this order: from the few rows, never through the whole base.
+            "SELECT c.id, c.start, c.text, c.sentences, s.vectors FROM json_each(?) wanted"
+            " CROSS JOIN chunks c ON c.id = wanted.value"
+            " CROSS JOIN documents d ON d.id = c.document_id AND d.base_id = ?"
+            " LEFT JOIN sentence_vectors s ON s.chunk_id = c.id AND s.embedder_id = ?",
+            (_listed(rows), self._base_id, known),
         )
         by_row = {row[0]: _hits(*row, vector=vector) for row in found}
         return [_found(by_row, row) for row in rows]
 
     def passages(self, rows: Rows) -> list[Passage]:
         found = self._db.execute(
-            "SELECT * FROM passages WHERE base_id = ?"
-            " AND chunk_id IN (SELECT value FROM json_each(?))",
-            (self._base_id, _listed(rows)),
+            "SELECT found.* FROM json_each(?) wanted"
+            " CROSS JOIN passages found ON found.chunk_id = wanted.value WHERE found.base_id = ?",
+            (_listed(rows), self._base_id),
         )
         by_row = {row[0]: documents.passage_of(row) for row in found}
         return [_found(by_row, row) for row in rows]
