@@ -3,8 +3,8 @@
     make bench-perplexity DATA=folder      (reads DATA/engine/wiki.test.tokens.txt)
 
 The text is roughly detokenised (the corpus comes cut into words), ``<unk>`` read as "unk", and cut
-into windows that do not see each other. Plain ``transformers`` in fp32 gives 22.740 for the packaged
-model on the same 4,096 tokens in windows of 1,024.
+into windows that do not see each other. Plain ``transformers`` in fp32 gives 22.740 for the
+packaged model on the same 4,096 tokens in windows of 1,024.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from banyan.engine.batch import Batch, Comm, LayerKV
-from banyan.engine.block import BlockShape, Step, block, rms_norm
+from banyan.engine.block import BlockShape, Step, block
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, Precision
 from banyan.engine.rope import Rope
@@ -44,8 +44,7 @@ class Model:
         ):
             with self.weights.layer(layer) as weights:
                 x = block(x, weights, kv[layer], step, rotations[rope], shape)
-        rows = x.index_select(0, batch.logit_rows)
-        normed = rms_norm(rows, self.weights.norm, self.config.norm_eps)
+        normed = self.weights.norm(x.index_select(0, batch.logit_rows))
         return self.weights.head(normed.to(self.dtype)).float()
 
 

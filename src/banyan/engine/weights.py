@@ -20,32 +20,30 @@ from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import Precision
 from banyan.engine.dequantise import dequantise, dequantise_rows
 from banyan.engine.linear import Linear, make_dense, make_packed
+from banyan.engine.norm import RmsNorm
 from banyan.engine.stored import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerWeights:
-    """One layer; norms are float32. ``qk_norm`` [heads + kv_heads, d] is q's norm, then k's."""
+    """One layer. ``qk_norm`` weighs [heads + kv_heads, d]: q's norm, then k's."""
 
     qkv: Linear
     output: Linear
     gate_up: Linear
     down: Linear
-    attention_norm: Tensor
-    ffn_norm: Tensor
-    qk_norm: Tensor | None = None
-    attention_post_norm: Tensor | None = None
-    ffn_post_norm: Tensor | None = None
+    attention_norm: RmsNorm
+    ffn_norm: RmsNorm
+    qk_norm: RmsNorm | None = None
+    attention_post_norm: RmsNorm | None = None
+    ffn_post_norm: RmsNorm | None = None
 
     @property
     def size_bytes(self) -> int:
-        linears = (self.qkv, self.output, self.gate_up, self.down)
-        norms = (self.attention_norm, self.ffn_norm, self.qk_norm)
-        posts = (self.attention_post_norm, self.ffn_post_norm)
-        tensors = [tensor for tensor in (*norms, *posts) if tensor is not None]
-        return sum(linear.size_bytes for linear in linears) + sum(
-            tensor.numel() * tensor.element_size() for tensor in tensors
-        )
+        linears: list[Linear | RmsNorm] = [self.qkv, self.output, self.gate_up, self.down]
+        extra = (self.qk_norm, self.attention_post_norm, self.ffn_post_norm)
+        norms = [self.attention_norm, self.ffn_norm, *(norm for norm in extra if norm is not None)]
+        return sum(part.size_bytes for part in linears + norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Weights(Protocol):
     def embedding(self) -> Embedding: ...
 
     @property
-    def norm(self) -> Tensor: ...
+    def norm(self) -> RmsNorm: ...
 
     @property
     def head(self) -> Linear: ...
@@ -85,7 +83,7 @@ class ResidentWeights:
     """Every layer in memory for good."""
 
     def __init__(
-        self, embedding: Embedding, layers: Sequence[LayerWeights], norm: Tensor, head: Linear
+        self, embedding: Embedding, layers: Sequence[LayerWeights], norm: RmsNorm, head: Linear
     ) -> None:
         self.embedding = embedding
         self.norm = norm
@@ -94,7 +92,7 @@ class ResidentWeights:
         self.size_bytes = (
             sum(layer.size_bytes for layer in layers)
             + head.size_bytes
-            + norm.numel() * norm.element_size()
+            + norm.size_bytes
             + embedding.table.size_bytes
         )
 
@@ -136,8 +134,9 @@ class _Reader:
             return make_packed(matrices, bias, copy=self._copy)
         return make_dense(matrices, bias, self._dtype)
 
-    def norm(self, name: str, size: int) -> Tensor:
-        return dequantise(self._tensor(name, size)) + self._checkpoint.norm_offset
+    def norm(self, name: str, size: int) -> RmsNorm:
+        weight = dequantise(self._tensor(name, size)) + self._checkpoint.norm_offset
+        return RmsNorm.of(weight, self._config.norm_eps)
 
     def layer(self, index: int) -> LayerWeights:
         config, prefix = self._config, f"layers.{index}."
@@ -172,13 +171,14 @@ class _Reader:
         self._used.add(name)
         return self._checkpoint.tensor(name, *shape)
 
-    def _norms(self, prefix: str) -> Callable[[str, int], Tensor]:
+    def _norms(self, prefix: str) -> Callable[[str, int], RmsNorm]:
         return lambda name, size: self.norm(f"{prefix}{name}.weight", size)
 
-    def _qk_norm(self, norm: Callable[[str, int], Tensor]) -> Tensor:
+    def _qk_norm(self, norm: Callable[[str, int], RmsNorm]) -> RmsNorm:
         size = self._config.head_dim
-        q = norm("q_norm", size).expand(self._config.heads, size)
-        return torch.cat((q, norm("k_norm", size).expand(self._config.kv_heads, size)))
+        q = norm("q_norm", size).weight.expand(self._config.heads, size)
+        k = norm("k_norm", size).weight.expand(self._config.kv_heads, size)
+        return RmsNorm.of(torch.cat((q, k)), self._config.norm_eps)
 
     def _stacked(self, prefix: str, parts: dict[str, int], width: int, *, bias: bool) -> Linear:
         """The matrices ``parts`` (name and rows) of one layer as one linear."""
