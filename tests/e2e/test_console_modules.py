@@ -156,3 +156,17 @@ def test_nothing_points_outside_the_server() -> None:
     for path in files:
         text = path.read_text("utf-8")
         assert set(re.findall(r"https?://[^\s\"'`)]+", text)) <= allowed, path
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_imports_what_it_uses_and_its_functions_fit_a_screen(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for names in re.findall(r"^import \{([^}]*)\} from", text, re.MULTILINE):
+        for name in re.findall(r"\w+", names):
+            assert len(re.findall(rf"\b{name}\b", text)) > 1, f"{name} is imported for nothing"
+    lines = text.split("\n")
+    for start, line in enumerate(lines):
+        head = re.match(r"^(\s*)(?:export )?(?:async )?function\*? (\w+)", line)
+        if head:
+            length = lines.index(f"{head[1]}}}", start) - start + 1
+            assert length <= 50, f"{head[2]} has {length} lines"

@@ -16,14 +16,14 @@ import {
   stopAnswer,
   watchConversation,
 } from "./conversation.js";
-import { dots, el, fill, oncePerFrame, reconcile } from "./dom.js";
+import { dots, el, fill, oncePerFrame } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { isChinese, langOf, language, t } from "./i18n.js";
 import { errorCard, toastError } from "./notices.js";
 import { refreshBases } from "./refresh.js";
 import { currentBase, get, on } from "./state.js";
+import { createThread } from "./thread.js";
 
-const NEAR_BOTTOM_PX = 160;
 const SOON_MS = 1500;
 
 /** What writes the answers, and where to change it. */
@@ -178,14 +178,6 @@ function conversationHead() {
   );
 }
 
-/** Keys for turns: the same question asked twice is two turns. */
-const keys = new WeakMap();
-let nextKey = 0;
-function keyOf(turn) {
-  if (!keys.has(turn)) keys.set(turn, String((nextKey += 1)));
-  return keys.get(turn);
-}
-
 function mount(root) {
   const mode = modeControl();
   const composer = createComposer(
@@ -198,31 +190,21 @@ function mount(root) {
     },
     mode.node,
   );
-  const scroller = el("div.scroller");
-  const thread = el("div.thread", { role: "log", "aria-label": t("ask.log") });
-  let start = null;
-  let shown = 0;
+  const thread = createThread({
+    label: t("ask.log"),
+    welcome,
+    head: conversationHead,
+    view: turnView,
+  });
 
   function render() {
-    const turns = conversationTurns();
     composer.setBusy(isAnswering());
-    if (!turns.length) {
-      start = start ?? welcome();
-      if (!start.isConnected) fill(scroller, start);
-      shown = 0;
-      return;
-    }
-    if (!thread.isConnected) fill(scroller, conversationHead(), thread);
-    start = null;
-    const room = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    reconcile(thread, turns, keyOf, turnView);
-    if (turns.length !== shown || room < NEAR_BOTTOM_PX) scroller.scrollTop = scroller.scrollHeight;
-    shown = turns.length;
+    thread.show(conversationTurns());
   }
 
-  fill(root, el("div.page.page-ask", {}, scroller, el("div.dock", {}, composer.node)));
+  fill(root, el("div.page.page-ask", {}, thread.node, el("div.dock", {}, composer.node)));
   const stopWatching = watchConversation(oncePerFrame(render));
-  const stopBases = on("bases", () => start?.refresh());
+  const stopBases = on("bases", () => thread.start()?.refresh());
   render();
   return () => {
     stopWatching();

@@ -13,17 +13,17 @@ import {
   stopWriting,
   watchDialogue,
 } from "./dialogue.js";
-import { dots, el, fill, freshId, oncePerFrame, reconcile } from "./dom.js";
+import { dots, el, fill, freshId, oncePerFrame } from "./dom.js";
 import { icon, productMark } from "./icons.js";
 import { duration, isChinese, langOf, number, t } from "./i18n.js";
 import { menu } from "./menu.js";
 import { copyText, errorCard } from "./notices.js";
 import { prose } from "./prose.js";
 import { get, on } from "./state.js";
+import { createThread } from "./thread.js";
 
 /** The packaged model, which knows English alone. */
 const PACKAGED = /^smollm2-/;
-const NEAR_BOTTOM_PX = 160;
 
 function chatModels() {
   return get("models").filter((model) => model.kind === "chat");
@@ -180,13 +180,6 @@ function messageView(message) {
   return el("p.question", { lang: langOf(message.content) }, message.content);
 }
 
-const keys = new WeakMap();
-let nextKey = 0;
-function keyOf(message) {
-  if (!keys.has(message)) keys.set(message, String((nextKey += 1)));
-  return keys.get(message);
-}
-
 /** Shown while Chinese is written to a model that has read English alone. */
 function chineseOffer() {
   const connect = { type: "button", on: { click: () => openConnect() } };
@@ -219,8 +212,18 @@ function newButton() {
   );
 }
 
+/** Whether Chinese is being written to, or was just spoken with, the packaged model. */
+function wantsChinese() {
+  const spoken = dialogueMessages().slice(-2);
+  const written = [draft.text, ...spoken.map((message) => message.content)];
+  return PACKAGED.test(options.model) && written.some(isChinese);
+}
+
 function mount(root) {
   const offer = chineseOffer();
+  const judge = () => {
+    offer.hidden = !wantsChinese();
+  };
   const composer = createComposer({
     label: t("chat.composer"),
     placeholder: t("chat.placeholder"),
@@ -228,50 +231,23 @@ function mount(root) {
     onSend: say,
     onStop: stopWriting,
   });
-  const scroller = el("div.scroller");
-  const thread = el("div.thread", { role: "log", "aria-label": t("chat.log") });
-  let shown = -1;
-
-  function judge() {
-    const written = [
-      draft.text,
-      ...dialogueMessages()
-        .slice(-2)
-        .map((one) => one.content),
-    ];
-    offer.hidden = !(PACKAGED.test(options.model) && written.some(isChinese));
-  }
+  const thread = createThread({
+    label: t("chat.log"),
+    welcome,
+    head: () => el("h1.visually-hidden", {}, t("chat.nav")),
+    view: messageView,
+  });
 
   function render() {
-    const messages = dialogueMessages();
     composer.setBusy(isWriting());
     judge();
-    if (!messages.length) {
-      if (shown !== 0) fill(scroller, welcome());
-      shown = 0;
-      return;
-    }
-    if (!thread.isConnected) fill(scroller, el("h1.visually-hidden", {}, t("chat.nav")), thread);
-    const room = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
-    reconcile(thread, messages, keyOf, messageView);
-    if (messages.length !== shown || room < NEAR_BOTTOM_PX) {
-      scroller.scrollTop = scroller.scrollHeight;
-    }
-    shown = messages.length;
+    thread.show(dialogueMessages());
   }
 
   const select = modelSelect(judge);
   composer.node.addEventListener("input", judge);
-  fill(
-    root,
-    el(
-      "div.page.page-ask",
-      {},
-      chatHead(select.node),
-      scroller,
-      el("div.dock", {}, offer, composer.node),
-    ),
-  );
+  const dock = el("div.dock", {}, offer, composer.node);
+  fill(root, el("div.page.page-ask", {}, chatHead(select.node), thread.node, dock));
   const stopWatching = watchDialogue(oncePerFrame(render));
   render();
   return () => {

@@ -6,6 +6,45 @@ import { t } from "./i18n.js";
 
 const MAX_HEIGHT_PX = 200;
 
+/** A text field as high as its text; `fit()` after its value was set. */
+function growingField(id, placeholder, text) {
+  const node = el("textarea.composer-field", {
+    id,
+    rows: 1,
+    placeholder,
+    "data-slash": true,
+    value: text,
+    "aria-keyshortcuts": "/",
+    enterkeyhint: "send",
+  });
+  const fit = () => {
+    node.style.height = "auto";
+    node.style.height = `${Math.min(node.scrollHeight, MAX_HEIGHT_PX)}px`;
+  };
+  node.addEventListener("input", fit);
+  requestAnimationFrame(fit);
+  return { node, fit };
+}
+
+/** The round button: it sends, or stops what is under way. */
+function sendButton() {
+  const node = el("button.composer-send", { type: "submit" });
+  const show = (busy, isEmpty) => {
+    const name = t(busy ? "action.stop" : "action.send");
+    node.disabled = !busy && isEmpty;
+    node.setAttribute("aria-label", name);
+    node.title = name;
+    node.classList.toggle("is-busy", busy);
+    fill(node, icon(busy ? "stop" : "send"));
+  };
+  return { node, show };
+}
+
+/** An input method's Enter chooses a candidate; it must not send. */
+function sends(event) {
+  return event.key === "Enter" && !event.shiftKey && !event.isComposing;
+}
+
 /**
  * @param {{label: string, placeholder: string, draft: {text: string},
  *          onSend: (text: string) => void, onStop: () => void}} options
@@ -14,76 +53,47 @@ const MAX_HEIGHT_PX = 200;
  */
 export function createComposer({ label, placeholder, draft, onSend, onStop }, ...extras) {
   const id = freshId("composer");
-  const field = el("textarea.composer-field", {
-    id,
-    rows: 1,
-    placeholder,
-    "data-slash": true,
-    value: draft.text,
-    "aria-keyshortcuts": "/",
-    enterkeyhint: "send",
-  });
-  const button = el("button.composer-send", { type: "submit" });
+  const field = growingField(id, placeholder, draft.text);
+  const button = sendButton();
   let busy = false;
 
-  function fit() {
-    field.style.height = "auto";
-    field.style.height = `${Math.min(field.scrollHeight, MAX_HEIGHT_PX)}px`;
-  }
-
   function refresh() {
-    draft.text = field.value;
-    button.disabled = !busy && field.value.trim() === "";
-    const name = busy ? t("action.stop") : t("action.send");
-    button.setAttribute("aria-label", name);
-    button.title = name;
-    button.classList.toggle("is-busy", busy);
-    fill(button, icon(busy ? "stop" : "send"));
+    draft.text = field.node.value;
+    button.show(busy, draft.text.trim() === "");
   }
 
-  function submit(event) {
-    event.preventDefault();
-    if (busy) {
-      onStop();
-      return;
-    }
-    const text = field.value.trim();
+  function send() {
+    const text = draft.text.trim();
     if (!text) return;
-    field.value = "";
-    fit();
+    field.node.value = "";
+    field.fit();
     refresh();
     onSend(text);
   }
 
-  function keydown(event) {
-    // an input method's Enter chooses a candidate; it must not send
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  field.node.addEventListener("input", refresh);
+  field.node.addEventListener("keydown", (event) => {
+    if (!sends(event)) return;
     event.preventDefault();
-    if (!busy) node.requestSubmit();
-  }
-
-  field.addEventListener("input", () => (fit(), refresh()));
-  field.addEventListener("keydown", keydown);
+    if (!busy) send();
+  });
+  const submit = (event) => {
+    event.preventDefault();
+    if (busy) onStop();
+    else send();
+  };
   const node = el(
-    "form.composer",
+    `form.composer${extras.length ? "" : ".is-bare"}`,
     { on: { submit } },
     el("label.visually-hidden", { for: id }, label),
-    field,
-    el("div.composer-row", {}, el("div.composer-extras", {}, extras), button),
+    field.node,
+    el("div.composer-row", {}, el("div.composer-extras", {}, extras), button.node),
   );
-  node.classList.toggle("is-bare", !extras.length);
   refresh();
-  requestAnimationFrame(fit);
   return {
     node,
     setBusy(value) {
       busy = value;
-      refresh();
-    },
-    focus: () => field.focus(),
-    setText(text) {
-      field.value = text;
-      fit();
       refresh();
     },
   };

@@ -196,35 +196,57 @@ function matches(record, words) {
   return words.every((word) => text.includes(word));
 }
 
-/** The table with its search box; `load()` fetches it again. */
-function documentList(base) {
+function emptyRow(text) {
+  return el("p.empty-row", {}, text);
+}
+
+/** What of the records answers to the words that are searched for. */
+function found(records, text, reload) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const fitting = records.filter((record) => matches(record, words));
+  if (!records.length) return emptyRow(t("document.none"));
+  if (!fitting.length) return emptyRow(t("document.no_match"));
+  const rest = fitting.length - ROWS_SHOWN;
+  return [
+    documentTable(fitting.slice(0, ROWS_SHOWN), reload),
+    rest > 0 && emptyRow(t("document.more", { n: number(rest) })),
+  ];
+}
+
+function searchBox(onInput) {
   const id = freshId("filter");
+  const label = t("document.search");
   const field = el("input.input", {
     id,
     type: "search",
-    placeholder: t("document.search"),
-    on: { input: () => show() },
+    placeholder: label,
+    on: { input: onInput },
   });
-  const body = el(
-    "div.documents-body",
+  const node = el(
+    "div.search",
     {},
-    [1, 2, 3, 4].map(() => el("div.skeleton.row-skeleton")),
+    icon("search"),
+    el("label.visually-hidden", { for: id }, label),
+    field,
   );
+  return { node, field };
+}
+
+function skeletonRows() {
+  return [1, 2, 3, 4].map(() => el("div.skeleton.row-skeleton"));
+}
+
+/** The table with its search box; `load()` fetches it again. */
+function documentList(base) {
+  const search = searchBox(() => show());
+  const body = el("div.documents-body", {}, skeletonRows());
   const heading = el("h2", {}, t("document.list"));
   let records = null;
 
   function show() {
-    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = records.filter((record) => matches(record, words));
+    if (!records) return;
     heading.textContent = `${t("document.list")} · ${number(records.length)}`;
-    if (!records.length) fill(body, el("p.empty-row", {}, t("document.none")));
-    else if (!found.length) fill(body, el("p.empty-row", {}, t("document.no_match")));
-    else fill(body, documentTable(found.slice(0, ROWS_SHOWN), load));
-    if (found.length > ROWS_SHOWN) {
-      body.append(
-        el("p.empty-row", {}, t("document.more", { n: number(found.length - ROWS_SHOWN) })),
-      );
-    }
+    fill(body, found(records, search.field.value, load));
   }
 
   async function load() {
@@ -237,24 +259,8 @@ function documentList(base) {
     }
   }
 
-  const node = el(
-    "section.card.documents-card",
-    {},
-    el(
-      "div.documents-head",
-      {},
-      heading,
-      el(
-        "div.search",
-        {},
-        icon("search"),
-        el("label.visually-hidden", { for: id }, t("document.search")),
-        field,
-      ),
-    ),
-    body,
-  );
-  return { node, load };
+  const head = el("div.documents-head", {}, heading, search.node);
+  return { node: el("section.card.documents-card", {}, head, body), load };
 }
 
 function baseFacts(base) {

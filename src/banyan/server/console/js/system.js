@@ -145,41 +145,42 @@ function addressLine() {
   return el("p.address", {}, el("code", {}, location.origin), button);
 }
 
+/** What does not change while the page is open, and the memory, which stands first. */
+function sideCards(status) {
+  return [
+    memoryCard(status),
+    factCard(t("system.machine"), { ...status.machine, version: status.version }),
+    factCard(t("system.limits"), status.limits),
+    accessCard(),
+  ];
+}
+
+function pageHead() {
+  return el("header.page-head", {}, el("div", {}, el("h1", {}, t("system.title")), addressLine()));
+}
+
 function mount(root) {
-  const top = el(
-    "div.tiles",
-    {},
-    [1, 2, 3, 4].map(() => el("div.skeleton.tile")),
-  );
-  const side = el("div.system-side");
+  const skeletons = [1, 2, 3, 4].map(() => el("div.skeleton.tile"));
+  const top = el("div.tiles", {}, skeletons);
   const models = modelShelf();
   const snippet = el("div");
-  fill(
-    root,
-    el(
-      "div.page.page-wide",
-      {},
-      el("header.page-head", {}, el("div", {}, el("h1", {}, t("system.title")), addressLine())),
-      top,
-      el("div.system-columns", {}, el("div.system-main", {}, models.node, snippet), side),
-    ),
+  const side = el("div.system-side");
+  const columns = el(
+    "div.system-columns",
+    {},
+    el("div.system-main", {}, models.node, snippet),
+    side,
   );
-  let drawn = false;
+  fill(root, el("div.page.page-wide", {}, pageHead(), top, columns));
 
   function show(status) {
     fill(top, tiles(status));
-    if (drawn) side.firstChild.replaceWith(memoryCard(status));
-    else {
-      fill(
-        side,
-        memoryCard(status),
-        factCard(t("system.machine"), { ...status.machine, version: status.version }),
-        factCard(t("system.limits"), status.limits),
-        accessCard(),
-      );
-      fill(snippet, snippetCard(status.snippet));
+    if (side.firstChild) {
+      side.firstChild.replaceWith(memoryCard(status));
+      return;
     }
-    drawn = true;
+    fill(side, sideCards(status));
+    fill(snippet, snippetCard(status.snippet));
   }
 
   async function load() {
