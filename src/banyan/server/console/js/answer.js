@@ -15,14 +15,21 @@ function gapAfter(text) {
   return langOf(text.slice(-3)) === "zh-CN" || /[。！？；」』”]$/.test(text) ? "" : " ";
 }
 
+/** The last word, or the last two characters where words are not parted or are long. */
+const LAST_WORD = /(?:\s\S{1,20}|[^]{1,2})$/u;
+
+/** A sentence whose chips never stand alone at the beginning of a line. */
 function sentenceNode(turn, sentence) {
+  const { text } = sentence;
   const chips = sentence.citations.map((one) => citationChip(one, sentence.support, turn));
+  const last = LAST_WORD.exec(text)?.[0] ?? "";
+  const ending = [last, chips.length > 0 && el("span.chips", {}, chips)];
   return el(
     "span.sentence",
-    { lang: langOf(sentence.text) },
-    sentence.text,
-    chips.length ? el("span.chips", {}, chips) : null,
-    gapAfter(sentence.text),
+    { lang: langOf(text) },
+    text.slice(0, text.length - last.length),
+    el("span.sentence-end", {}, ending),
+    gapAfter(text),
   );
 }
 

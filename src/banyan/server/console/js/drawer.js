@@ -104,7 +104,7 @@ function whyView(passage, turn) {
 function tabs(entries) {
   const panel = el("div.tab-panel", { role: "tabpanel" });
   const views = new Map();
-  const buttons = entries.map(([label, make], index) =>
+  const buttons = entries.map(([label], index) =>
     el("button.tab", { type: "button", role: "tab", on: { click: () => select(index) } }, label),
   );
   function select(index) {
