@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.knowledge.small_base import HASHES, Text, base_of
 
-from banyan.core.context import Context
+from banyan.core.context import Context, Principal
 from banyan.knowledge.fuse import Candidate, Method, fuse, fusion_weights
 from banyan.knowledge.memory import MemorySnapshot
 from banyan.knowledge.prepare import prepare
@@ -20,9 +20,10 @@ WORDS = ["banyan", "oak", "roots", "acorns", "grows", "leaf", "榕树", "气根"
 def fused(
     base: MemorySnapshot, question: str, *, allowed: Allowed = None, method: Method = "scores"
 ) -> list[Candidate]:
-    query = embed_question(prepare(question), HASHES, Context())
-    hits = retrieve(base, query, allowed, Context())
-    return fuse(base, query, hits, Context(), method=method)
+    context = Context(principal=Principal(labels=allowed))
+    query = embed_question(prepare(question), HASHES, context)
+    hits = retrieve(base, query, allowed, context)
+    return fuse(base, query, hits, context, method=method)
 
 
 def test_the_score_is_the_recipe_of_its_parts() -> None:

@@ -2,18 +2,22 @@
 
 A term weighs its idf among what the caller may see, so a rare name counts more than a common
 verb. Chinese pairs of characters are joined by the single characters, at the weight of the most
-common pair they stand in: a reworded term still counts in part.
+common pair they stand in: a reworded term still counts in part. A Chinese word thus counts two or
+three times, so a number or a Latin name beside it does, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from banyan.knowledge.prepare import Question
 from banyan.knowledge.snapshot import Allowed, Snapshot
 from banyan.knowledge.terms import terms
 from banyan.knowledge.wording import characters, content_text
+
+SPACED_WEIGHT = 2.0
+"""What a number or Latin word weighs in a Chinese question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +30,13 @@ class Coverage:
     def of(cls, question: Question, snapshot: Snapshot, allowed: Allowed) -> Coverage:
         idf = snapshot.idf(question.terms, allowed).tolist()
         weighted = dict(zip(question.terms, idf, strict=True))
-        pairs = dict(weighted)
-        for character in characters(content_text(question.text)):
-            around = [weight for term, weight in pairs.items() if character in term]
-            if character not in weighted and around:
-                weighted[character] = min(around)
-        return cls(weights=weighted)
+        singles = _singles(question, weighted)
+        if singles:
+            weighted = {
+                term: weight if characters(term) else SPACED_WEIGHT * weight
+                for term, weight in weighted.items()
+            }
+        return cls(weights=weighted | singles)
 
     @property
     def total(self) -> float:
@@ -49,6 +54,16 @@ class Coverage:
             if term in found
         )
         return held / self.total
+
+
+def _singles(question: Question, weighted: Mapping[str, float]) -> dict[str, float]:
+    """The single characters of the question's pairs, each at the weight of its commonest pair."""
+    singles = {}
+    for character in characters(content_text(question.text)):
+        around = [weight for term, weight in weighted.items() if character in term]
+        if character not in weighted and around:
+            singles[character] = min(around)
+    return singles
 
 
 def text_terms(text: str) -> frozenset[str]:

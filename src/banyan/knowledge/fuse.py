@@ -18,6 +18,7 @@ import numpy as np
 from banyan.core.context import Context
 from banyan.core.types import Passage
 from banyan.knowledge import weights
+from banyan.knowledge.bm25 import K1
 from banyan.knowledge.retrieve import EmbedderKey, Hits, Query
 from banyan.knowledge.snapshot import SentenceHit, Snapshot
 from banyan.knowledge.weights import FusionWeights
@@ -65,8 +66,12 @@ def fuse(
     k: int = 10,
     method: Method = "scores",
 ) -> list[Candidate]:
-    """The best ``k`` passages over all retrievers, best first, with the parts of their score."""
-    table = _Table.of(hits)
+    """The best ``k`` passages over all retrievers, best first, with the parts of their score.
+
+    ``hits`` are those of the caller of ``context``, by the labels that it may see.
+    """
+    idf = snapshot.idf(query.question.terms, context.principal.labels)
+    table = _Table.of(hits, attainable=(K1 + 1) * float(idf.sum()))
     if not len(table.rows):
         return []
     chosen = table.rrf() if method == "rrf" else table.first_pass(query)
@@ -92,14 +97,18 @@ def fusion_weights(query: Query, *, across: bool) -> FusionWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """The union of the hits: per retriever a column of scores (0: not found) and of ranks."""
+    """The union of the hits: per retriever a column of scores (0: not found) and of ranks.
+
+    ``attainable`` is the BM25 that no passage can pass: that of every term without end.
+    """
 
     rows: Rows
     scores: dict[str, Scores]
     ranks: dict[str, Rows]
+    attainable: float
 
     @classmethod
-    def of(cls, hits: Sequence[Hits]) -> _Table:
+    def of(cls, hits: Sequence[Hits], *, attainable: float) -> _Table:
         rows = np.unique(np.concatenate([found.rows for found in hits]))
         scores, ranks = {}, {}
         for found in hits:
@@ -109,7 +118,7 @@ class _Table:
             rank = np.zeros(len(rows), np.int64)
             rank[place] = np.arange(1, len(found.rows) + 1)
             scores[found.retriever], ranks[found.retriever] = column, rank
-        return cls(rows=rows, scores=scores, ranks=ranks)
+        return cls(rows=rows, scores=scores, ranks=ranks, attainable=attainable)
 
     @property
     def keywords(self) -> Scores:
@@ -118,12 +127,19 @@ class _Table:
         best = float(column.max(initial=0.0))
         return column / best if best > 0 else column
 
+    def offset(self, by: FusionWeights) -> float:
+        """The better the words match in one language, the less the other one is listened to."""
+        best = float(self.scores["bm25"].max(initial=0.0))
+        complete = best / self.attainable if self.attainable > 0 else 0.0
+        return by.offset - by.completeness * complete
+
     def first_pass(self, query: Query) -> Rows:
         """Indices worth a look at their sentences: the whole passage's cosine stands in twice."""
         same, across = (fusion_weights(query, across=value) for value in (False, True))
         leading, multilingual = self.scores[query.leading], self.scores["multilingual"]
         own = same.bm25 * self.keywords + 2 * same.cosine * leading
-        other = across.bm25 * self.keywords + 2 * across.cosine * multilingual + across.offset
+        other = across.bm25 * self.keywords + 2 * across.cosine * multilingual
+        other = other + self.offset(across)
         has_own = self.ranks[query.leading] > 0
         guess = np.where(has_own, own, np.maximum(other, same.bm25 * self.keywords))
         return np.union1d(_top(guess, SENTENCE_DEPTH), _top(multilingual, ACROSS_DEPTH))
@@ -135,7 +151,7 @@ class _Table:
         for n, (index, candidate) in enumerate(zip(chosen, candidates, strict=True)):
             by = fusion_weights(query, across=candidate.across)
             cosine = self.scores[candidate.embedder][index] + candidate.best_cosine
-            scores[n] = by.bm25 * keywords[n] + by.cosine * cosine + by.offset
+            scores[n] = by.bm25 * keywords[n] + by.cosine * cosine + self.offset(by)
         return scores
 
     def rrf(self) -> Rows:

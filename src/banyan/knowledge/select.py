@@ -1,14 +1,14 @@
 """Select the sentences of an answer: the best one of the best passages, and what it leaves open.
 
 A sentence counts by the question's terms it holds (little by those of the document's title and of
-the topic a follow-up borrows, because every sentence there is about them), by its cosine, and by
-how good its passage is. A second and a third sentence come only when they cover terms that nothing
-before them did.
+the topic a follow-up borrows, because every sentence there is about them), those of the heading it
+stands under counting as its own; by its cosine; by how good its passage and its document are; and
+by standing first under a heading or a title, where a text says what it is about. A second and a
+third sentence come only when they cover terms that nothing before them did.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -91,11 +91,15 @@ def select(query: Query, candidates: Sequence[Candidate], coverage: Coverage) ->
 def rank_sentences(
     query: Query, candidates: Sequence[Candidate], coverage: Coverage
 ) -> list[Quote]:
-    """Every sentence of the best passages, best first; headings only where nothing else is."""
+    """Every sentence of the best passages in the language of the very best, best first."""
+    best: dict[str, float] = {}
+    for candidate in candidates:
+        best.setdefault(candidate.passage.document_id, candidate.passage.score)
+    language = [c for c in candidates if c.across == candidates[0].across]
     quotes = [
         quote
-        for candidate in candidates[:PASSAGES]
-        for quote in _quotes(query, candidate, coverage)
+        for candidate in language[:PASSAGES]
+        for quote in _quotes(query, candidate, coverage, best[candidate.passage.document_id])
     ]
     return sorted(quotes, key=lambda quote: -quote.score)
 
@@ -106,27 +110,31 @@ def selection_weights(query: Query, *, across: bool) -> SelectionWeights:
     return weights.SELECT_ENGLISH if query.question.language == "en" else weights.SELECT_CHINESE
 
 
-def _quotes(query: Query, candidate: Candidate, coverage: Coverage) -> list[Quote]:
+def _quotes(
+    query: Query, candidate: Candidate, coverage: Coverage, document_score: float
+) -> list[Quote]:
     by = selection_weights(query, across=candidate.across)
-    known = text_terms(f"{candidate.passage.title} {query.question.borrowed}")
+    title = text_terms(f"{candidate.passage.title} {query.question.borrowed}")
     asks_number = _ASKS_A_NUMBER.search(query.question.text) is not None
+    place = by.passage * candidate.passage.score + by.document * document_score
+    section = text_terms(" ".join(candidate.passage.heading_path[-1:])) - title
+    leads = False
     quotes = []
-    heading: frozenset[str] = frozenset()
     for hit in statements(candidate):
         found = text_terms(hit.text)
         if _is_heading(candidate, hit):
-            heading = found
+            section, leads = found - title, True
             continue
-        overlap = coverage.share(found, discount=known, rate=by.title)
-        under = coverage.share(heading - found - known)
+        overlap = coverage.share(found | section, discount=title, rate=by.title)
         score = (
-            overlap
-            + by.heading * under
+            place
+            + overlap
             + by.cosine * hit.cosine
-            + by.passage * candidate.passage.score
-            + by.log_length * math.log(max(len(hit.text), 1))
-            + (by.number if asks_number and _DIGIT.search(hit.text) else 0.0)
+            + by.lead * leads * coverage.share(section)
+            + by.number * (asks_number and _DIGIT.search(hit.text) is not None)
+            + by.opening * (hit.start == 0) * coverage.share(title)
         )
+        leads = False
         quotes.append(
             Quote(candidate=candidate, hit=hit, terms=found, overlap=overlap, score=score)
         )

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 class FusionWeights:
     """``bm25 / best + cosine * (whole passage + best sentence) + offset`` of one kind of passage.
 
-    ``bm25`` weighs the keyword part; ``offset`` makes the kinds of one base comparable.
+    ``bm25`` weighs the keyword part. ``offset`` makes the kinds of one base comparable, less
+    ``completeness`` times the share of the attainable BM25 that the best passage reaches.
     """
 
     bm25: float = 1.0
     cosine: float
     offset: float = 0.0
+    completeness: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,34 +37,35 @@ class SelectionWeights:
     title: float
     cosine: float
     passage: float
-    log_length: float
-    number: float
-    heading: float = 0.5
+    document: float
+    number: float = 0.1
+    opening: float = 0.1
+    lead: float = 0.5
 
 
 SAME_MINILM = FusionWeights(cosine=1.5)
-SAME_MULTILINGUAL_EN = FusionWeights(cosine=1.5)
-SAME_MULTILINGUAL_ZH = FusionWeights(cosine=1.0)
-ACROSS_MINILM = FusionWeights(bm25=0.2, cosine=1.5, offset=0.6)
-ACROSS_MULTILINGUAL = FusionWeights(bm25=0.2, cosine=1.5, offset=0.1)
+SAME_MULTILINGUAL_EN = FusionWeights(cosine=0.8)
+SAME_MULTILINGUAL_ZH = FusionWeights(cosine=0.75)
+ACROSS_MINILM = FusionWeights(bm25=0.2, cosine=1.5, offset=0.5, completeness=0.6)
+ACROSS_MULTILINGUAL = FusionWeights(bm25=0.2, cosine=1.5, offset=-0.05, completeness=0.6)
 
 RERANK_DEPTH = 3
 RERANK_MARGIN = 0.3
 RERANK_WEIGHT = 0.3
 
-SELECT_ENGLISH = SelectionWeights(title=0.15, cosine=0.5, passage=0.5, log_length=0.03, number=0.1)
-SELECT_CHINESE = SelectionWeights(title=0.05, cosine=0.3, passage=0.5, log_length=0.03, number=0.1)
-SELECT_ACROSS = SelectionWeights(title=0.15, cosine=2.0, passage=0.5, log_length=0.03, number=0.1)
+SELECT_ENGLISH = SelectionWeights(title=0.05, cosine=0.5, passage=0.25, document=0.5)
+SELECT_CHINESE = SelectionWeights(title=0.0, cosine=0.2, passage=0.25, document=0.75)
+SELECT_ACROSS = SelectionWeights(title=0.0, cosine=1.5, passage=0.25, document=0.5)
 
 REFUSE_MINILM = RefusalWeights(
-    intercept=8.9, coverage=-4.5, sentence_overlap=-6.8, margin=-1.5, sentence_cosine=-8.0
+    intercept=8.09, coverage=-1.71, sentence_overlap=-5.10, margin=-1.46, sentence_cosine=-8.66
 )
 REFUSE_MULTILINGUAL_EN = RefusalWeights(
-    intercept=9.3, coverage=-5.0, sentence_overlap=-6.8, margin=-1.5, sentence_cosine=-8.0
+    intercept=7.13, coverage=-2.73, sentence_overlap=-5.30, margin=-1.86, sentence_cosine=-7.76
 )
 REFUSE_CHINESE = RefusalWeights(
-    intercept=9.2, coverage=-6.4, sentence_overlap=-4.2, margin=-1.9, sentence_cosine=-7.3
+    intercept=9.08, coverage=-11.56, sentence_overlap=0.0, margin=-1.77, sentence_cosine=-6.46
 )
 REFUSE_ACROSS = RefusalWeights(
-    intercept=6.0, coverage=0.0, sentence_overlap=0.0, margin=-2.0, sentence_cosine=-10.0
+    intercept=4.6, coverage=0.0, sentence_overlap=-3.0, margin=-3.0, sentence_cosine=-9.3
 )

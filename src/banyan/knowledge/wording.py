@@ -22,17 +22,18 @@ _ENGLISH = re.compile(
     re.IGNORECASE,
 )
 _ENGLISH_PHRASES = re.compile(
-    r"\bhow (?:many|much|long|often)\b|\b\w+n['’]t\b|\blet['’]s\b|['’]s\b",
+    r"\bhow (?:many|much|long|often)\b|\bwhat happens\b|\b\w+n['’]t\b|\blet['’]s\b|['’]s\b",
     re.IGNORECASE,
 )
 _ENGLISH_WORD = re.compile(r"[A-Za-z]+")
 _CHINESE = re.compile(
-    "什么时候|什麼時候|甚麼時候|为什么|為什麼|為甚麼|是什么|是什麼|什么样|什麼樣|什么|什麼|甚麼|"
-    "哪一年|哪一[个個种種位]|哪[年里裡儿兒些个個位种種]|哪|多少|[几幾]|"
+    "(?:是|会|會)?[什甚][么麼]意思|怎[么麼][办辦]|会怎[么麼]|會怎麼|什么时候|什麼時候|甚麼時候|为什么|為什麼|為甚麼|是什么|是什麼|什么样|什麼樣|有?什么|有?什麼|有?甚麼|"
+    "哪一年|哪一[个個种種位]|有?哪些|哪[年里裡儿兒个個位种種]|哪|有?多少|有?[几幾]|"
     "怎[么麼][样樣]?|怎[样樣]|如何|[为為]何|何[时時处處地种種人]|何|[谁誰]|"
     "请问|請問|请|請|是否|能否|可否|可以|能不能|有没有|有沒有|"
-    "[吗嗎呢吧啊呀]|的|了|是|在|于|於|被|和|与|與|及|或|有|由|它[们們]?|他[们們]?|她[们們]?|[这這那][个個些]?|[该該]"
+    "[吗嗎呢吧啊呀]|的|了|是|它[们們]?|[他她][们們]|[这這那][个個些种種]|^[他她该該那这這]"
 )
+_CHINESE_SMALL_WORDS = re.compile("[在于於被和与與及或有由还還也就都吗嗎那这這他她]|另外|其中|其他")
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 
 
@@ -43,8 +44,8 @@ def content_text(question: str) -> str:
 
 
 def has_content(question: str) -> bool:
-    """Whether the question names anything besides asking."""
-    return bool(terms(_without_asking(question)))
+    """Whether the question names anything besides asking and small words."""
+    return bool(terms(_CHINESE_SMALL_WORDS.sub(" ", _without_asking(question))))
 
 
 def content_terms(question: str) -> list[str]:
