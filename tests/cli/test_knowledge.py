@@ -47,8 +47,10 @@ def test_a_base_is_measured_on_the_users_own_questions(
     questions.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
     body = run("knowledge", "eval", str(questions), "--json").json
     assert (body["questions"], body["answered"]) == (3, 2)
-    assert (body["right"], body["refused_rightly"]) == (0.5, 1.0)
-    assert "right answers      50.0 %" in run("knowledge", "eval", str(questions)).out
+    assert (body["answer_hit"], body["refusal_recall"]) == (0.5, 1.0)
+    shown = run("knowledge", "eval", str(questions)).out
+    assert "answer right          50 %" in shown
+    assert "✗ How tall? · the answer does not hold the expected words" in shown
 
 
 def test_a_model_is_measured_on_the_same_questions(
@@ -57,14 +59,14 @@ def test_a_model_is_measured_on_the_same_questions(
     questions = tmp_path / "q.jsonl"
     questions.write_text('{"question": "How many trunks?", "answer": "many"}')
     body = run("knowledge", "eval", str(questions), "--model", "tiny", "--json").json
-    assert (body["mode"], app.answer_model) == ("model", "tiny")
+    assert (body["questions"], app.answer_model) == (1, "tiny")
     assert app.library.asked[0][3] == "model"
     assert run("knowledge", "eval", str(questions), "--model", "nobody").code == 3
 
 
 def test_a_line_that_is_no_question_is_named(run: Runner, app: FakeApp, tmp_path: Path) -> None:
     questions = tmp_path / "q.jsonl"
-    for line in ("nonsense", "[]", '{"question": 1}', '{"question": "x", "answerable": true}'):
+    for line in ("nonsense", "[]", '{"question": 1}', '{"question": "x", "answerable": 1}'):
         questions.write_text('{"question": "Q?", "answer": "a"}\n' + line)
         ended = run("knowledge", "eval", str(questions))
         assert ended.code == 2

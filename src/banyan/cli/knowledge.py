@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from banyan.cli import output
-from banyan.cli.evaluation import evaluate, read_questions
 from banyan.cli.options import AsJson, Base, Home, new_context, settings
 from banyan.cli.progress import drawn
 from banyan.cli.session import chosen_base, opened
+from banyan.core.context import Context
 from banyan.core.errors import Conflict, InputError
+from banyan.core.events import Progress
+
+if TYPE_CHECKING:
+    from banyan.knowledge.ask import Mode
+    from banyan.knowledge.evaluate import GoldQuestion, Outcome, Report
+    from banyan.knowledge.library import Library
 
 commands = typer.Typer(help="Knowledge bases: list, create, remove, measure, export, import.")
 
@@ -112,21 +119,61 @@ def measure(
 ) -> None:
     """Measure the answers of a base on your own questions, quoted or written by a model.
 
-    A line is {"question": ..., "answer": words the answer must hold} or
+    A line is {"question": ..., "answer": words the answer must hold, "document": its path} or
     {"question": ..., "answerable": false}.
     """
-    rows = read_questions(questions)
+    from banyan.knowledge import evaluate
+
+    rows = evaluate.read_questions(questions)
     with opened(settings(home), answer_model=model or None) as app:
         if model:
             app.chat_model(model)  # an unknown one is an error before the first question
         context = new_context()
         base = chosen_base(app, base, context)
-        result = evaluate(app.library, base, rows, "model" if model else "extractive", context)
-        report = next(iter(drawn(result)))
+        outcomes = list(drawn(_asked(app.library, base, rows, context, by_model=bool(model))))
+    result = evaluate.report(outcomes)
     if as_json:
-        output.emit(report)
+        output.emit(result)
         return
-    output.facts(report.as_rows())
+    _show(result)
+
+
+def _asked(
+    library: Library,
+    base: str,
+    rows: Sequence[GoldQuestion],
+    context: Context,
+    *,
+    by_model: bool,
+) -> Iterator[Progress | Outcome]:
+    from banyan.knowledge import evaluate
+
+    mode: Mode = "model" if by_model else "extractive"
+    for number, outcome in enumerate(evaluate.evaluate(library, base, rows, context, mode=mode)):
+        yield outcome
+        yield Progress(stage="ask", done=number + 1, total=len(rows), item=outcome.gold.text[:40])
+
+
+def _show(result: Report) -> None:
+    """The shares, and the wrong outcomes one a line."""
+    output.facts(
+        [
+            ("questions", result.questions),
+            ("answered", result.answered),
+            ("document found", _percent(result.hit)),
+            ("first sentence right", _percent(result.sentence_hit)),
+            ("answer right", _percent(result.answer_hit)),
+            ("refusal precision", _percent(result.refusal_precision)),
+            ("refusal recall", _percent(result.refusal_recall)),
+            ("seconds per answer", f"{result.seconds_per_answer:.2f}"),
+        ]
+    )
+    for outcome in result.worst:
+        output.print_text(f"✗ {outcome.gold.text} · {outcome.fault}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 @commands.command("export")
