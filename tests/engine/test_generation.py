@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from tests.engine.toy import CONTEXT
 from tests.engine.watched import GREEDY, Bench, write
 
@@ -10,6 +11,7 @@ from banyan.core.context import Context
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Sampling
 from banyan.engine import reference
+from banyan.engine.generation import Generation
 
 
 def test_different_seeds_draw_differently_and_no_seed_is_fresh_each_time(bench: Bench) -> None:
@@ -98,3 +100,56 @@ def test_logprobs_of_a_cut_off_stop_string_are_not_reported(bench: Bench) -> Non
     shown = "".join(event.text for event in events[:-1])
     tokens = [entry.text for event in events[:-1] for entry in event.logprobs]
     assert len("".join(tokens)) == len(shown)
+
+
+class Words:
+    """A tokenizer of a few whole words."""
+
+    eos_ids = ()
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def stream(self, after: list[int]) -> Words:
+        return self
+
+    def push(self, token: int) -> str:
+        return self.words[token]
+
+    def flush(self) -> str:
+        return ""
+
+    def token_text(self, token: int) -> str:
+        return self.words[token]
+
+
+@pytest.mark.parametrize(
+    ("words", "stop", "shown", "reported"),
+    [
+        (["a", "ab", "1"], "ab1", "a", ["a"]),
+        (["ab", "cd", "ef"], "de", "abc", ["ab", "cd"]),
+        (["ab", "cd", "ef"], "cd", "ab", ["ab"]),
+        (["ab", "cd", "e"], "de?", "abcde", ["ab", "cd", "e"]),
+    ],
+)
+def test_a_token_is_reported_if_any_of_its_text_is_shown(
+    words: list[str], stop: str, shown: str, reported: list[str]
+) -> None:
+    sampling = Sampling(temperature=0, stop=(stop,), logprobs=0)
+    request = Generation(
+        tokens=[0],
+        max_length=1 + len(words),
+        prompt_text="",
+        sampling=sampling,
+        tokenizer=Words(*words),
+        context=Context(),
+    )
+    known = [0]
+    while not request.finished:
+        logits = torch.eye(len(words))[len(known) - 1]
+        known.append(request.take(logits[None], len(known) - 1, known))
+    events = []
+    while not events or isinstance(events[-1], TokenReady):
+        events.append(request.outputs.get_nowait())
+    assert "".join(event.text for event in events[:-1]) == shown
+    assert [entry.text for event in events[:-1] for entry in event.logprobs] == reported

@@ -73,8 +73,10 @@ def test_many_requests_run_at_once_and_each_gets_its_own_answers(engine: EngineP
         assert list(pool.map(lambda prompt: write(engine, prompt), prompts)) == alone
 
 
-def test_giving_up_crosses_the_wire(engine: EngineProcess) -> None:
-    events = engine.complete("abc", ENDLESS, Context())
+def test_giving_up_crosses_the_wire(tmp_path: Path) -> None:
+    roomy = EngineConfig(precision="fp32", threads=1, kv_cache_bytes=64 << 20)
+    engine = EngineProcess(write_toy(tmp_path, context=100_000), roomy)
+    events = engine.complete("abc", ENDLESS, Context())  # minutes of work, if it went on
     next(events)
     events.close()
     context = Context()
@@ -89,6 +91,7 @@ def test_giving_up_crosses_the_wire(engine: EngineProcess) -> None:
         return stats is not None and stats.running == 0 and stats.pages_free == stats.pages_total
 
     wait_until(idle)
+    engine.close()
 
 
 def test_a_killed_process_fails_its_calls_and_the_next_one_restarts_it(

@@ -196,8 +196,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Add, step, finish in any order, cancel; memory and bookkeeping must agree throughout."""
 
     @initialize(
-        pages=st.integers(7, 20),
-        budget=st.integers(1, 24),
+        pages=st.integers(9, 20),
+        budget=st.sampled_from([1, 3, 8, 24]),
         most=st.integers(1, 6),
         depth=st.integers(1, 3),
     )
@@ -218,10 +218,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.outstanding: dict[int, dict[int, int]] = {}
         self.prefixes: list[tuple[Prefix, list[int]]] = []
 
-    @rule(prompt=st.lists(st.integers(0, 3), min_size=1, max_size=18), new=st.integers(0, 9))
+    @rule(prompt=st.lists(st.integers(0, 3), min_size=1, max_size=10), new=st.integers(0, 24))
     def add(self, prompt: list[int], new: int) -> None:
         if len(prompt) + new >= 2:
             self._add(prompt, new, min(len(prompt) - 1, new + 2), None)
+
+    @rule(count=st.integers(2, 6), new=st.integers(10, 24))
+    def add_several(self, count: int, new: int) -> None:
+        """A crowd that outgrows the pages together."""
+        for number in range(count):
+            self._add([number], new, 0, None)
 
     @rule(tokens=st.lists(st.integers(0, 3), min_size=PAGE + 1, max_size=14))
     def share(self, tokens: list[int]) -> None:
@@ -289,6 +295,19 @@ class SchedulerMachine(RuleBasedStateMachine):
             batch_id, {name: token for name, token in tokens.items() if token >= 0}
         )
 
+    @rule(times=st.integers(2, 20), kept=st.integers(0, 2))
+    def advance(self, times: int, kept: int) -> None:
+        """A run of steps as a pipeline makes them: the newest ``kept`` batches stay outstanding."""
+        for _ in range(times):
+            self._finish_all_but(kept)
+            self.step()
+
+    def _finish_all_but(self, kept: int) -> None:
+        for batch_id in sorted(self.outstanding)[: max(0, len(self.outstanding) - kept)]:
+            tokens = self.outstanding.pop(batch_id)
+            drawn_now = {name: token for name, token in tokens.items() if token >= 0}
+            self.scheduler.finish(batch_id, drawn_now)
+
     @precondition(lambda self: any(not entry.ended for entry in self.sequences.values()))
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -314,10 +333,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not hasattr(self, "scheduler"):
             return
         for _ in range(5000):
-            for batch_id in list(self.outstanding):
-                tokens = self.outstanding.pop(batch_id)
-                drawn_now = {name: token for name, token in tokens.items() if token >= 0}
-                self.scheduler.finish(batch_id, drawn_now)
+            self._finish_all_but(0)
             if not self.scheduler.has_work:
                 break
             self.step()
@@ -338,6 +354,15 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 SchedulerMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None
+    max_examples=100, stateful_step_count=50, deadline=None
 )
 TestScheduler = SchedulerMachine.TestCase
+
+
+def test_a_pipeline_short_of_pages_preempts_only_what_no_batch_holds() -> None:
+    machine = SchedulerMachine()
+    machine.start(pages=10, budget=3, most=6, depth=2)
+    machine.add_several(count=6, new=20)
+    for _ in range(30):
+        machine.advance(times=5, kept=1)
+    machine.teardown()

@@ -20,7 +20,7 @@ TEMPLATE = (
 )
 
 
-def write_toy(folder: Path, *, chat_template: bool = True) -> Path:
+def write_toy(folder: Path, *, chat_template: bool = True, context: int = CONTEXT) -> Path:
     """Write the checkpoint into ``folder``, the same at each call."""
     folder.mkdir(parents=True, exist_ok=True)
     backend = _tokenizer()
@@ -35,7 +35,7 @@ def write_toy(folder: Path, *, chat_template: bool = True) -> Path:
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
-        "max_position_embeddings": CONTEXT,
+        "max_position_embeddings": context,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
         "hidden_act": "silu",
