@@ -105,3 +105,12 @@ def test_rows_the_packed_kernel_cannot_take_fall_back_to_int8():
     assert isinstance(linear, Int8)
     x = inputs(2, torch.bfloat16)
     assert relative_error(linear(x), x.float() @ dequantise(weight).T) < 1.5e-2
+
+
+def test_inputs_need_not_lie_in_one_piece():
+    weights = [matrix("Q4_1"), matrix("Q8_0")]
+    x = inputs(6, torch.bfloat16).view(3, 2, COLUMNS).transpose(0, 1)
+    assert not x.is_contiguous()
+    for weight in weights:
+        linear = make_packed([weight], None, copy=False)
+        assert torch.equal(linear(x), linear(x.contiguous()))

@@ -92,7 +92,7 @@ class Int8:
         return _bytes(self.weight) + _bytes(self.scale) + _bytes(self.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1])
+        flat = x.reshape(-1, x.shape[-1]).contiguous()
         y = torch._weight_int8pack_mm(flat, self.weight, self.scale)
         return _shaped(y, x, self.bias)
 
@@ -117,7 +117,7 @@ class Packed4:
         return own + (self.wide.size_bytes if self.wide is not None else 0)
 
     def __call__(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1])
+        flat = x.reshape(-1, x.shape[-1]).contiguous()
         if self.wide is not None and flat.shape[0] >= WIDE_ROWS:
             return self.wide(x)
         y = torch._weight_int4pack_mm_for_cpu(flat, self.weight, GRAIN, self.scales_and_zeros)
