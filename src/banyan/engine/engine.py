@@ -23,6 +23,7 @@ from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine import sampler
 from banyan.engine.batch import OneRank
 from banyan.engine.config import EngineConfig
+from banyan.engine.conversation import encode_conversation
 from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load_model
@@ -94,8 +95,7 @@ class Engine:
                 "This model has no chat template; it continues text and knows no turns.",
                 remedy="Use /v1/completions, or a model made for chat.",
             )
-        text = self._template.render(messages)
-        tokens = self._tokenizer.encode(text, special=True)
+        text, tokens = encode_conversation(messages, self._template, self._tokenizer)
         yield from self._generate(tokens, text, sampling, context)
 
     def complete(
