@@ -21,7 +21,9 @@ def skip_or_fail(need: str, reason: str) -> None:
 @pytest.fixture(scope="session")
 def models_home() -> Path:
     """The home that ``make test`` pulled the packaged models into (never the user's own)."""
-    home = Path(os.environ.get("BANYAN_TEST_HOME", Path(__file__).parent.parent / ".models"))
+    home = Path(
+        os.environ.get("BANYAN_TEST_HOME", Path(__file__).parent.parent / ".models")
+    ).resolve()
     if not (home / "models" / "smollm2-135m-instruct").is_dir():
         skip_or_fail("models", f"no packaged models under {home}; `make test` pulls them")
     return home

@@ -134,12 +134,17 @@ def _skip_array(path: Path, stream: BinaryIO) -> None:
         return
     if kind not in _SCALARS:
         raise CheckpointInvalid(f"{path}: an array of unknown type {kind}.")
-    stream.seek(count * struct.calcsize("<" + _SCALARS[kind]), 1)
+    _skip(stream, count * struct.calcsize("<" + _SCALARS[kind]))
 
 
 def _skip_text(stream: BinaryIO) -> None:
     (length,) = struct.unpack("<Q", stream.read(8))
-    stream.seek(min(length, MAX_HEADER_BYTES), 1)
+    _skip(stream, length)
+
+
+def _skip(stream: BinaryIO, size: int) -> None:
+    """Pass over ``size`` bytes, or past what a header may be, which the next read reports."""
+    stream.seek(min(size, 2 * MAX_HEADER_BYTES), 1)
 
 
 def _text(path: Path, stream: BinaryIO, limit: int | None) -> str:
