@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.knowledge.factory import add, library, page
 
 from banyan.core.context import Context
+from banyan.core.fakes import HashEmbedder
 from banyan.knowledge import sample
+from banyan.knowledge.embed import Embedders
 from banyan.knowledge.language import detect
+from banyan.knowledge.library import Library
+from banyan.knowledge.parse.limits import ParseLimits
 
 
 def test_the_sample_is_added_once_and_suggests_its_own_questions(tmp_path: Path) -> None:
@@ -62,3 +69,24 @@ def test_what_a_person_added_to_the_sample_stays_with_a_newer_package(
     (pages / "one.md").write_text("# One\n\nMended.")
     shelf.ensure_sample(Context())
     assert [one.path for one in shelf.documents("sample", Context())] == ["en/one.md", "mine.md"]
+
+
+class Watching(HashEmbedder):
+    """Looks at the list of bases, from another library, whenever something is embedded."""
+
+    def __init__(self, watcher: Library) -> None:
+        super().__init__()
+        self.watcher = watcher
+        self.seen: list[int] = []
+
+    def embed(self, texts: Sequence[str], context: Context) -> NDArray[np.float32]:
+        self.seen += [base.reading for base in self.watcher.bases(Context())]
+        return super().embed(texts, context)
+
+
+def test_the_base_says_how_many_pages_cannot_be_found_yet(tmp_path: Path) -> None:
+    watching = Watching(library(tmp_path))
+    shelf = Library(tmp_path, embedders=Embedders(multilingual=watching), limits=ParseLimits())
+    shelf.ensure_sample(Context())
+    assert watching.seen[0] == 30
+    assert [base.reading for base in shelf.bases(Context())] == [0]

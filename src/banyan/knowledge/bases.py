@@ -13,6 +13,7 @@ from banyan.knowledge.records import Base
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MAX_TITLE_CHARS = 200
+_READING = "reading:"
 
 
 def create(db: sqlite3.Connection, base_id: str, title: str) -> None:
@@ -52,6 +53,7 @@ def listed(db: sqlite3.Connection, principal: Principal) -> list[Base]:
         if principal.may_see(label):
             seen = counts.setdefault(base_id, [0, 0, 0])
             seen[:] = seen[0] + entries, seen[1] + chunks, seen[2] + failures
+    reading = _reading(db)
     return [
         Base(
             id=base_id,
@@ -59,9 +61,31 @@ def listed(db: sqlite3.Connection, principal: Principal) -> list[Base]:
             documents=counts.get(base_id, [0, 0, 0])[0],
             chunks=counts.get(base_id, [0, 0, 0])[1],
             failed=counts.get(base_id, [0, 0, 0])[2],
+            reading=reading.get(base_id, 0),
         )
         for base_id, title in db.execute("SELECT id, title FROM bases ORDER BY created_at, id")
     ]
+
+
+def set_reading(db: sqlite3.Connection, base_id: str, files: int) -> None:
+    """Note how many files of a base are being read outside the queue; 0 when none is."""
+    db.execute("DELETE FROM facts WHERE name = ?", (_READING + base_id,))
+    if files:
+        db.execute("INSERT INTO facts (name, value) VALUES (?, ?)", (_READING + base_id, files))
+
+
+def _reading(db: sqlite3.Connection) -> dict[str, int]:
+    """Files in the queue and outside it that cannot be found yet, by base."""
+    found: dict[str, int] = dict(
+        db.execute(
+            "SELECT base_id, COUNT(*) FROM jobs WHERE state IN ('waiting', 'working')"
+            " GROUP BY base_id"
+        )
+    )
+    for name, files in db.execute("SELECT name, value FROM facts WHERE name GLOB 'reading:*'"):
+        base_id = name.removeprefix(_READING)
+        found[base_id] = found.get(base_id, 0) + int(files)
+    return found
 
 
 def remove(db: sqlite3.Connection, base_id: str) -> None:
@@ -73,6 +97,7 @@ def remove(db: sqlite3.Connection, base_id: str) -> None:
 
 
 _REMOVALS = (
+    "DELETE FROM facts WHERE name = 'reading:' || ?",
     "DELETE FROM jobs WHERE base_id = ?",
     "DELETE FROM postings WHERE segment_id IN (SELECT id FROM segments WHERE base_id = ?)",
     "DELETE FROM sentence_vectors WHERE chunk_id IN (SELECT c.id FROM chunks c"

@@ -85,13 +85,17 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A knowledge base. The packaged sample is one like any other, and can be removed."""
+    """A knowledge base. The packaged sample is one like any other, and can be removed.
+
+    ``reading`` counts files that wait or are being read, and cannot be found yet.
+    """
 
     id: str
     title: str
     documents: int
     chunks: int
     failed: int
+    reading: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

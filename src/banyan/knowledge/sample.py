@@ -11,6 +11,7 @@ from typing import TypedDict
 
 from banyan.core.context import PUBLIC, Context
 from banyan.core.errors import UnknownBase
+from banyan.core.events import DocumentAdded
 from banyan.knowledge import bases, documents
 from banyan.knowledge.embed import Embedders
 from banyan.knowledge.ingest import Ingest
@@ -52,17 +53,22 @@ def ensure(store: Store, embedders: Embedders, limits: ParseLimits, context: Con
         exists = _exists(db)
     if known is not None and (known["version"] == version or not exists):
         return
-    if not exists:
-        with store.write(context) as db:
+    with store.write(context) as db:
+        if not exists:
             bases.create(db, BASE_ID, TITLE)
+        bases.set_reading(db, BASE_ID, len(files))
     ingest = Ingest(store=store, embedders=embedders, base_id=BASE_ID, label=PUBLIC)
     with Parser(limits) as parser:
         sources = [
             FileSource(path=name, file=path, parser=parser, limit_bytes=limits.max_upload_bytes)
             for name, path in files.items()
         ]
-        for _ in ingest.run(sources, context):
-            pass
+        left = len(files)
+        for event in ingest.run(sources, context):
+            if isinstance(event, DocumentAdded):
+                left -= 1
+                with store.write(context) as db:
+                    bases.set_reading(db, BASE_ID, left)
     outdated = set(known["pages"] if known else ()) - files.keys()
     with store.write(context) as db:
         found = documents.records(db, BASE_ID, context.principal)

@@ -117,9 +117,14 @@ function emptyBase() {
   );
 }
 
+/** Whether pages of the sample cannot be found yet. */
+function beingRead(base) {
+  return base.id === SAMPLE_BASE && (base.reading > 0 || !base.documents);
+}
+
 /** What is said under the sample's questions, and while its pages are still being read. */
 function sampleHint(base) {
-  if (base.documents) return el("p.sample-hint", {}, t("ask.sample.hint"));
+  if (!beingRead(base)) return el("p.sample-hint", {}, t("ask.sample.hint"));
   return el("p.sample-hint.thinking", { role: "status" }, dots(), t("ask.sample.reading"));
 }
 
@@ -152,12 +157,13 @@ function welcome() {
       return;
     }
     const isSample = base.id === SAMPLE_BASE;
-    if (isSample && !base.documents) lookAgain(node);
-    const key = `${base.id}:${base.documents}`;
+    if (beingRead(base)) lookAgain(node);
+    const key = `${base.id}:${base.documents}:${base.reading}`;
     if (shown === key) return;
     shown = key;
     fill(hint, isSample && sampleHint(base));
-    if (base.documents || isSample) loadQuestions(body, base.id);
+    if (beingRead(base)) fill(body, skeletonColumns());
+    else if (base.documents || isSample) loadQuestions(body, base.id);
     else fill(body, emptyBase());
   };
   node.refresh();
