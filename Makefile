@@ -32,7 +32,7 @@ check: .venv/installed-dev ## format, lint, types, import contracts, sizes, docu
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo --quiet || $(BIN)/lint-imports
+	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/project -m "not long"
 
 fix: .venv/installed-dev ## format and mend what the linter can
