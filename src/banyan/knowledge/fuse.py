@@ -123,25 +123,32 @@ class _Table:
     @property
     def keywords(self) -> Scores:
         """BM25 as a share of the best BM25 of this question."""
-        column = self.scores["bm25"]
+        column = self.column("bm25")
         best = float(column.max(initial=0.0))
         return column / best if best > 0 else column
 
+    def column(self, retriever: str) -> Scores:
+        """The scores of a retriever; zeros of one that was not asked."""
+        none = np.zeros(len(self.rows), np.float32)
+        return self.scores.get(retriever, none)
+
     def offset(self, by: FusionWeights) -> float:
-        """The better the words match in one language, the less the other one is listened to."""
-        best = float(self.scores["bm25"].max(initial=0.0))
+        """What weighs up the keywords, which reach passages of the question's language alone.
+
+        The better they match there, the less the other language is listened to.
+        """
+        best = float(self.column("bm25").max(initial=0.0))
         complete = best / self.attainable if self.attainable > 0 else 0.0
-        return by.offset - by.completeness * complete
+        return by.offset - by.completeness * complete if best > 0 else 0.0
 
     def first_pass(self, query: Query) -> Rows:
         """Indices worth a look at their sentences: the whole passage's cosine stands in twice."""
         same, across = (fusion_weights(query, across=value) for value in (False, True))
-        leading, multilingual = self.scores[query.leading], self.scores["multilingual"]
+        leading, multilingual = self.column(query.leading), self.column("multilingual")
         own = same.bm25 * self.keywords + 2 * same.cosine * leading
         other = across.bm25 * self.keywords + 2 * across.cosine * multilingual
         other = other + self.offset(across)
-        has_own = self.ranks[query.leading] > 0
-        guess = np.where(has_own, own, np.maximum(other, same.bm25 * self.keywords))
+        guess = np.where(leading != 0, own, np.maximum(other, same.bm25 * self.keywords))
         return np.union1d(_top(guess, SENTENCE_DEPTH), _top(multilingual, ACROSS_DEPTH))
 
     def score(self, query: Query, chosen: Rows, candidates: Sequence[Candidate]) -> Scores:
@@ -150,7 +157,7 @@ class _Table:
         scores = np.zeros(len(candidates), np.float32)
         for n, (index, candidate) in enumerate(zip(chosen, candidates, strict=True)):
             by = fusion_weights(query, across=candidate.across)
-            cosine = self.scores[candidate.embedder][index] + candidate.best_cosine
+            cosine = self.column(candidate.embedder)[index] + candidate.best_cosine
             scores[n] = by.bm25 * keywords[n] + by.cosine * cosine + self.offset(by)
         return scores
 

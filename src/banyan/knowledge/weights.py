@@ -46,8 +46,8 @@ class SelectionWeights:
 SAME_MINILM = FusionWeights(cosine=1.5)
 SAME_MULTILINGUAL_EN = FusionWeights(cosine=0.8)
 SAME_MULTILINGUAL_ZH = FusionWeights(cosine=0.75)
-ACROSS_MINILM = FusionWeights(bm25=0.2, cosine=1.5, offset=0.5, completeness=0.6)
-ACROSS_MULTILINGUAL = FusionWeights(bm25=0.2, cosine=1.5, offset=-0.05, completeness=0.6)
+ACROSS_MINILM = FusionWeights(bm25=0.2, cosine=1.5, offset=0.9, completeness=0.9)
+ACROSS_MULTILINGUAL = FusionWeights(bm25=0.1, cosine=0.8, offset=0.9, completeness=0.9)
 
 RERANK_DEPTH = 3
 RERANK_MARGIN = 0.3
