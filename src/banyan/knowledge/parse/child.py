@@ -19,6 +19,7 @@ from banyan.core.errors import BrokenDocument, DocumentError
 from banyan.knowledge.parse.draft import Draft
 from banyan.knowledge.parse.frames import receive_frame, send_frame
 from banyan.knowledge.parse.limits import ParseLimits
+from banyan.knowledge.parse.peak import peak_bytes
 from banyan.knowledge.parse.sniff import sniff
 from banyan.knowledge.records import Document
 
@@ -67,8 +68,7 @@ def _serve(channel: socket.socket, file: BinaryIO) -> None:
     except DocumentError as error:
         reply = {"error": type(error).__name__, "message": str(error), "remedy": error.remedy}
     signal.alarm(0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    send_frame(channel, reply | {"peak_bytes": peak * (1 if sys.platform == "darwin" else 1024)})
+    send_frame(channel, reply | {"peak_bytes": peak_bytes()})
 
 
 def read_document(file: BinaryIO, name: str, limits: ParseLimits) -> Document:

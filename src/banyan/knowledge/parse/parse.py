@@ -7,6 +7,7 @@ confined, watched and killed with everything it started when it passes its time.
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -23,6 +24,7 @@ from banyan.core.context import Context
 from banyan.core.errors import BrokenDocument, DocumentError, EmptyDocument, UnsupportedFormat
 from banyan.knowledge.parse.frames import FrameTooLong, receive_frame, send_frame
 from banyan.knowledge.parse.limits import ParseLimits
+from banyan.knowledge.parse.peak import used_bytes
 from banyan.knowledge.records import Block, BlockKind, Document
 
 _ERRORS = {error.__name__: error for error in DocumentError.__subclasses__()}
@@ -128,6 +130,7 @@ class _Child:
 
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
+        self._inherited_bytes = used_bytes(resource.getrusage(resource.RUSAGE_SELF))
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(_TRANSFER_TIMEOUT_S)
         with theirs:
@@ -156,7 +159,8 @@ class _Child:
         return receive_frame(self._channel, 6 * self._limits.max_document_chars + (1 << 24))
 
     def kill(self, grace_s: float = 0.0) -> tuple[int, int]:
-        """End the process and all it started: its exit code (-signal) and peak memory in bytes.
+        """End the process and all it started: its exit code (-signal) and peak memory in bytes,
+        0 where that cannot be told from this process's own.
 
         One that ends by itself within ``grace_s`` keeps its own exit code.
         """
@@ -175,8 +179,8 @@ class _Child:
             os.killpg(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return self._process.returncode, usage.ru_maxrss * unit
+        peak = used_bytes(usage)
+        return self._process.returncode, peak if peak > self._inherited_bytes else 0
 
 
 def _open(path: Path, name: str, limits: ParseLimits) -> BinaryIO:
