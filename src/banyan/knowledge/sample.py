@@ -21,7 +21,7 @@ from banyan.knowledge.sources import FileSource
 from banyan.knowledge.store import Store
 
 BASE_ID = "sample"
-TITLE = "Banyan handbook (sample) · Banyan 手册（示例）"
+TITLE = "Sample · 示例手册"
 QUESTIONS = (
     "How much memory does a model need?",
     "Which kinds of files can I add?",
