@@ -22,7 +22,7 @@ from banyan.core.events import (
 )
 from banyan.core.fakes import ScriptedChatModel
 from banyan.core.types import Message, Sampling
-from banyan.knowledge.ask import Mode, Resources, ask, search
+from banyan.knowledge.ask import SURE_REFUSAL, Mode, Resources, ask, search
 from banyan.knowledge.embed import Embedders, Multilingual
 from banyan.knowledge.history import NoHistory, TraceRecord, Turn
 from banyan.knowledge.memory import MemorySnapshot
@@ -217,6 +217,30 @@ def test_a_question_far_from_everything_does_not_reach_the_writer(base: MemorySn
     events = asked(base, "Who wrote Hamlet?", resources=Resources(embedders=REAL, writer=writer))
     assert isinstance(events[1], Refused)
     assert writer.asked == []
+
+
+def test_a_doubtful_question_is_put_to_the_writer_but_never_padded_with_quotes(
+    base: MemorySnapshot,
+) -> None:
+    question = "Who owns Banyan?"
+    history = Remembered()
+    asked(base, question, resources=Resources(embedders=REAL, history=history))
+    detail = history.traces[0].steps[5].detail
+    assert 0.5 < float(str(detail["probability"])) < SURE_REFUSAL, detail
+    writer = ScriptedChatModel("Dragons of Rome conjured it [1].")
+    events = asked(base, question, resources=Resources(embedders=REAL, writer=writer))
+    assert len(writer.asked) == 1
+    assert sentences(events) == []
+    assert done(events).refused
+
+
+def test_what_is_quoted_is_among_the_passages_shown(base: MemorySnapshot) -> None:
+    events = asked(base, "Under which license is Banyan published?")
+    found = events[0]
+    assert isinstance(found, PassagesFound)
+    for sentence in sentences(events):
+        for citation in sentence.citations:
+            assert found.passages[citation.number - 1].id == citation.passage_id
 
 
 def test_quotes_can_be_asked_for_although_there_is_a_writer(base: MemorySnapshot) -> None:

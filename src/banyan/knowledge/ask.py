@@ -29,14 +29,11 @@ from banyan.knowledge.prepare import Question, prepare
 from banyan.knowledge.refuse import Decision, decide
 from banyan.knowledge.rerank import rerank
 from banyan.knowledge.retrieve import Hits, Query, embed_question, retrieve
-from banyan.knowledge.select import Quote, select
+from banyan.knowledge.select import PASSAGES_SHOWN, Quote, select
 from banyan.knowledge.snapshot import Snapshot
 from banyan.knowledge.write import Draft, quoted, write
 
 Mode = Literal["auto", "extractive", "model"]
-
-PASSAGES_SHOWN = 5
-"""Passages that come with an answer."""
 
 TRACED_ROWS = 5
 """Rows of each retriever that the trace keeps."""
@@ -91,7 +88,7 @@ def search(
 ) -> list[Passage]:
     """The best ``k`` passages, best first, and a trace of how they were found."""
     started = time.perf_counter()
-    found = find(prepare(question), snapshot, resources, context, k=k)
+    found = find(_prepare(question, (), context), snapshot, resources, context, k=k)
     record = TraceRecord(
         id=context.trace.id,
         base_id=base_id,
@@ -223,7 +220,8 @@ def _answer(
         if writer is None:
             events = _quote(found, quotes)
         else:
-            events = _write(found, quotes, snapshot, resources, writer, context, answer.draft)
+            spare = () if decision.refuse else quotes
+            events = _write(found, spare, snapshot, resources, writer, context, answer.draft)
         for sentence in events:
             context.check()
             answer.sentences.append(sentence)

@@ -19,6 +19,8 @@ PASSAGE_BUDGET_TOKENS = 1200
 """Tokens of passages in one prompt; a small model's context of 2,048 holds it with an answer."""
 
 MAX_PASSAGES = 5
+"""Not more than are shown with the answer."""
+
 _HEADER_TOKENS = 24
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 

@@ -21,8 +21,11 @@ from banyan.knowledge.retrieve import Query
 from banyan.knowledge.snapshot import SentenceHit
 from banyan.knowledge.weights import SelectionWeights
 
+PASSAGES_SHOWN = 5
+"""Passages that come with an answer; what is quoted is in one of them."""
+
 PASSAGES = 3
-"""Sentences are chosen among those of the best three passages."""
+"""Sentences are chosen among those of the best three passages in one language."""
 
 MAX_SENTENCES = 3
 MAX_STATEMENT_CHARS = 200
@@ -95,7 +98,11 @@ def rank_sentences(
     best: dict[str, float] = {}
     for candidate in candidates:
         best.setdefault(candidate.passage.document_id, candidate.passage.score)
-    language = [c for c in candidates if c.across == candidates[0].across]
+    language = [
+        candidate
+        for candidate in candidates[:PASSAGES_SHOWN]
+        if candidate.across == candidates[0].across
+    ]
     quotes = [
         quote
         for candidate in language[:PASSAGES]
