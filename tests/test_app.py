@@ -129,3 +129,17 @@ def test_the_ingest_worker_adds_the_sample_and_ends_with_its_parent(app: App) ->
     assert worker is not None
     app.close()
     assert worker._process.poll() is not None
+
+
+def test_the_ingest_worker_imports_nothing_from_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    worker = composition.IngestWorker(_settings(tmp_path / "home"))
+    store = tmp_path / "home" / "knowledge" / "knowledge.sqlite3"
+    patience = time.monotonic() + 30
+    while not store.exists() and worker._process.poll() is None and time.monotonic() < patience:
+        time.sleep(0.05)
+    worker.close()
+    assert store.exists()

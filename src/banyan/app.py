@@ -260,7 +260,8 @@ class IngestWorker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "banyan.app"],
+            # -P: what lies in the folder the user is in is not imported.
+            [sys.executable, "-P", "-m", "banyan.app"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env=self._environment,

@@ -128,6 +128,17 @@ def test_an_error_of_loading_arrives_as_itself(tmp_path: Path) -> None:
     engine.close()
 
 
+def test_a_file_in_the_users_folder_is_never_taken_for_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    engine = EngineProcess(tmp_path / "none.gguf", CONFIG)
+    with pytest.raises(CheckpointInvalid):
+        write(engine)
+    engine.close()
+
+
 def test_an_unused_model_is_unloaded_and_loads_again(toy: Path) -> None:
     engine = EngineProcess(toy, CONFIG, idle_unload_s=0.2)
     expected = write(engine)

@@ -58,8 +58,8 @@ class Link:
     def __init__(self, path: Path, config: EngineConfig, *, idle_unload_s: float | None) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "banyan.engine.child", str(theirs.fileno())],
+            self._process = subprocess.Popen(  # -P: nothing of the user's folder is imported
+                [sys.executable, "-P", "-m", "banyan.engine.child", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),

