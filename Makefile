@@ -8,7 +8,8 @@ HOME_FOR_TESTS := .models
 JOBS   ?= 2
 SLICE  ?= 1/1
 
-export OMP_NUM_THREADS ?= 1
+# Two test workers share the cores; two threads each would wait for one another.
+test test-long: export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run install test test-long check fix docs check-models wheel clean
@@ -18,7 +19,7 @@ help: ## list the targets
 
 run: .venv/installed-run ## install, pull the embedded models, start the server and console
 	@$(BIN)/banyan models pull --embedded
-	@OMP_NUM_THREADS= $(BIN)/banyan up
+	@$(BIN)/banyan up
 
 install: .venv/installed-dev ## install Banyan and what its tests need into .venv
 
@@ -51,10 +52,10 @@ wheel: .venv/installed-dev ## build dist/*.whl
 # Each bench and each evaluation prints a table and writes results/NAME.json. DATA is the folder of
 # public evaluation sets; FULL=1 runs the whole grid.
 bench-%: .venv/installed-dev $(HOME_FOR_TESTS)/ready
-	@mkdir -p results && OMP_NUM_THREADS= $(BIN)/python bench/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
+	@mkdir -p results && $(BIN)/python bench/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
 
 eval-%: .venv/installed-dev $(HOME_FOR_TESTS)/ready
-	@mkdir -p results && OMP_NUM_THREADS= $(BIN)/python evals/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
+	@mkdir -p results && $(BIN)/python evals/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
 
 clean: ## remove what the targets made, the environment included
 	rm -rf .venv .models build dist results .mypy_cache .ruff_cache .pytest_cache .hypothesis
