@@ -170,6 +170,30 @@ def test_a_reader_that_goes_away_is_no_error_worth_a_traceback(home: Path) -> No
     assert process.wait(10) == 1
 
 
+def test_names_and_questions_in_another_encoding_end_no_command(home: Path) -> None:
+    (home / "docs").mkdir()
+    Path(os.fsdecode(os.fsencode(home) + b"/docs/caf\xe9.txt")).write_text("Grass is green.")
+    (home / "docs" / "天.txt").write_text("The sky is blue.")
+
+    def banyan(*arguments: str | bytes, **more: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*BANYAN, *arguments],
+            env=environment(home, **more),
+            capture_output=True,
+            input=b"Is gr\xffss green?",
+        )
+
+    added = banyan("add", str(home / "docs"))
+    assert added.returncode == 0
+    assert b"2 added" in added.stdout
+    assert b"caf\\xe9.txt" in added.stdout
+    assert b"2 unchanged" in banyan("add", str(home / "docs"), PYTHONIOENCODING="ascii").stdout
+    asked = banyan("ask", b"what \xff is")
+    assert (asked.returncode, b"no text" in asked.stderr) == (2, True)
+    assert banyan("search", "-").returncode == 0
+    assert b"no file or folder" in banyan("add", b"\xff", "--json").stdout
+
+
 @pytest.mark.parametrize(("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals_that_want_them(
     home: Path, more: dict[str, str], coloured: bool

@@ -8,7 +8,7 @@ from tests.knowledge.factory import page
 from banyan.core.context import Context
 from banyan.knowledge.parse.limits import ParseLimits
 from banyan.knowledge.parse.parse import Parser
-from banyan.knowledge.sources import FileSource, GivenSource, walk
+from banyan.knowledge.sources import FileSource, GivenSource, path_text, walk
 
 
 def _file(path: Path, text: str = "text") -> Path:
@@ -29,6 +29,13 @@ def test_each_file_comes_once_and_what_is_named_comes_whatever_it_is(tmp_path: P
     hidden = _file(tmp_path / ".named")
     found = list(walk([one, tmp_path, hidden, tmp_path / "missing"]))
     assert found == [one, hidden, tmp_path / "missing"]
+
+
+def test_a_name_in_another_encoding_becomes_text(tmp_path: Path) -> None:
+    (tmp_path / "café.txt").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).touch()
+    shown = {path_text(path).rpartition("/")[2] for path in walk([tmp_path])}
+    assert shown == {"café.txt", "caf\\xe9.txt"}
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:

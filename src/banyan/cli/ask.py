@@ -98,6 +98,11 @@ def read_question(question: str, found: Settings) -> str:
     text = sys.stdin.read(allowed + 1).strip() if question == "-" else question.strip()
     if not text:
         raise InputError("The question is empty.")
+    if not output.is_text(text):
+        raise InputError(
+            "The question holds bytes that are no text.",
+            remedy="See that the terminal writes UTF-8.",
+        )
     if len(text) > allowed:
         raise LimitExceeded(
             "The question's length",

@@ -79,6 +79,7 @@ app.command()(version)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit with its code."""
     invocation = Invocation()
+    output.tolerant()
     with interruptible():
         try:
             app(args=arguments, obj=invocation, prog_name="banyan")

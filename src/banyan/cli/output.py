@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Colours appear on a terminal on
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import unicodedata
@@ -90,6 +91,18 @@ def show_error(error: BanyanError, *, as_json: bool) -> None:
 def safe(text: str) -> str:
     """The text without control characters, which could command the terminal (new lines stay)."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "�" for c in text)
+
+
+def is_text(text: str) -> bool:
+    """False for an argument with bytes in it that are no UTF-8: Python keeps them as halves."""
+    return not any(unicodedata.category(c) == "Cs" for c in text)
+
+
+def tolerant() -> None:
+    """Let a character that a stream's encoding lacks, or bytes that are none, end no command."""
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def size(count: int | None) -> str:

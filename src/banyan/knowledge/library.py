@@ -30,7 +30,7 @@ from banyan.knowledge.ingest import Ingest
 from banyan.knowledge.parse.limits import ParseLimits
 from banyan.knowledge.parse.parse import Parser
 from banyan.knowledge.records import Base, Document, DocumentRecord, Job
-from banyan.knowledge.sources import FileSource, GivenSource, Source, walk
+from banyan.knowledge.sources import FileSource, GivenSource, Source, path_text, walk
 from banyan.knowledge.store import Store
 from banyan.knowledge.vectors import VectorCache
 from banyan.knowledge.view import View
@@ -96,7 +96,7 @@ class Library:
     def add(
         self, paths: Sequence[Path], base_id: str, context: Context, *, label: str = PUBLIC
     ) -> Iterator[Event]:
-        """Add files, and every file under folders, each known by its absolute path.
+        """Add files, and every file under folders, each known by its absolute path (as text).
 
         Yields ``Progress`` and one ``DocumentAdded`` a file; what has not changed is left alone,
         and a file that cannot be read becomes a record that says why.
@@ -104,12 +104,14 @@ class Library:
         files = list(walk(paths))
         for file in files:
             if not file.exists() and not file.is_symlink():
-                reason = f"{file} does not exist."
-                yield DocumentAdded(document_id="", path=str(file), status="failed", reason=reason)
+                reason = f"{path_text(file)} does not exist."
+                yield DocumentAdded(
+                    document_id="", path=path_text(file), status="failed", reason=reason
+                )
         with Parser(self._limits) as parser:
             sources = [
                 FileSource(
-                    path=str(file),
+                    path=path_text(file),
                     file=file,
                     parser=parser,
                     limit_bytes=self._limits.max_upload_bytes,

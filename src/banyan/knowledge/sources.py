@@ -85,6 +85,11 @@ class GivenSource:
         return self.given
 
 
+def path_text(path: Path) -> str:
+    r"""The path as a text that can be stored and shown: bytes that are no UTF-8 become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def walk(paths: Sequence[Path]) -> Iterator[Path]:
     """The files at and under ``paths`` in a fixed order, each once.
 
