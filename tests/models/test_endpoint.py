@@ -32,6 +32,13 @@ def test_the_root_of_the_api_is_found(written: str, meant: str) -> None:
         ("http://models.example/v1?key=secret", ""),
         ("http://models.example/v1", "line\r\nX-Evil: 1"),
         ("ftp://me:secret@models.example", ""),
+        ("http://models.example:abc/v1", ""),
+        ("http://models.example:99999/v1", ""),
+        ("http://models.example:0/v1", ""),
+        ("http://[::1/v1", ""),
+        ("http://mod els.example/v1", ""),
+        ("http://mod\x01els.example/v1", ""),
+        ("http://mod\nels.example/v1", ""),
     ],
 )
 def test_other_addresses_are_refused_without_repeating_a_secret(address: str, key: str) -> None:

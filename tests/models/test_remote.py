@@ -169,6 +169,12 @@ def test_a_server_that_is_not_there_is_named() -> None:
         chat("http://127.0.0.1:1/v1")
 
 
+@pytest.mark.parametrize("host", ["a" * 300, "a..b", "xn--"])
+def test_a_host_that_can_be_no_name_is_no_fault_of_ours(host: str) -> None:
+    with pytest.raises(RemoteModelFailed, match="is not the name of a host"):
+        chat(f"http://{host}/v1")
+
+
 def test_a_line_without_end_is_stopped_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange_module, "MAX_LINE_BYTES", 1000)
 

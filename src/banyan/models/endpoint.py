@@ -11,7 +11,7 @@ import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from banyan.core.errors import InputError
 
@@ -61,8 +61,8 @@ class Endpoint:
 
 def endpoint(url: str, key: str = "") -> Endpoint:
     """The endpoint of an address as people write it: with or without ``/v1`` or a final slash."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _split(url.strip())
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InputError(
             f"{_shown(url)!r} is not the address of a server.",
             remedy="For example: http://127.0.0.1:11434/v1",
@@ -79,6 +79,17 @@ def endpoint(url: str, key: str = "") -> Endpoint:
         raise InputError("The key holds characters that no HTTP header can carry.")
     path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
     return Endpoint(url=f"{parts.scheme}://{parts.netloc}{path}", key=key)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an address; None where it holds what no address does."""
+    if not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def is_loopback(host: str) -> bool:

@@ -84,6 +84,8 @@ class Exchange:
             self._put(None)
         except httpx.HTTPError as error:
             self._put(remote_errors.of_transport(self._to, error))
+        except (httpx.InvalidURL, UnicodeError):  # of a host name that no resolver takes
+            self._put(RemoteModelFailed(f"{self._to.host[:100]} is not the name of a host."))
         except Exception as error:  # the thread's border: the reader must hear of anything
             self._put(error)
 

@@ -62,6 +62,6 @@ def embeddings(answer: Json) -> FloatMatrix | None:
     try:
         ordered = sorted(data, key=lambda entry: int(entry.get("index", 0)))
         matrix = np.asarray([entry["embedding"] for entry in ordered], dtype=np.float32)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return matrix if matrix.ndim == 2 and bool(np.isfinite(matrix).all()) else None

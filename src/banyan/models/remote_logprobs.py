@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from banyan.core.types import TokenLogprob
 
+MOST = 1e30
+"""No logarithm of a probability is as far from 0; it also keeps out what is no number."""
+
 
 def chat_logprobs(given: Mapping[str, object]) -> tuple[TokenLogprob, ...]:
     """Of ``/chat/completions``: ``{"content": [{"token", "logprob", "top_logprobs"}]}``."""
@@ -52,4 +55,7 @@ def _records(value: object) -> list[dict[str, object]]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    """A log-probability; None for what cannot be one (servers write -Infinity, too)."""
+    if not isinstance(value, (int, float)) or not -MOST < value < MOST:
+        return None
+    return float(value)
