@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +123,20 @@ def test_ctrl_c_stops_a_reply_and_the_conversation_goes_on(
     shown = run("chat", "tiny")
     assert shown.code == 0
     assert "Stopped." in shown.err
+
+
+def test_every_ctrl_c_stops_a_reply_not_only_the_first(
+    run: Runner, app: FakeApp, typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> Iterator[object]:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        yield
+
+    monkeypatch.setattr(app.talker, "chat", pressed)
+    typed += ["Hi", "Again", "Once more"]
+    shown = run("chat", "tiny")
+    assert (shown.code, shown.err.count("Stopped.")) == (0, 3)
 
 
 def interrupted() -> Iterator[object]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from banyan.cli import output
+from banyan.cli.interruption import interruptible
 from banyan.cli.options import AsJson, Home, Threads, new_context, settings
 from banyan.cli.session import opened
 from banyan.core.events import GenerationDone, TokenReady, to_json
@@ -66,7 +67,8 @@ def _converse(talker: ChatModel, start: list[Message], sampling: Sampling, as_js
             continue
         asked = [*turns, Message(role="user", content=text)]
         try:
-            reply = _reply(talker, asked, sampling, as_json)
+            with interruptible():
+                reply = _reply(talker, asked, sampling, as_json)
         except KeyboardInterrupt:
             output.note("\nStopped.")
             continue

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from banyan.cli import ask, chat, doctor, keys, knowledge, models, output, serve
 from banyan.cli.add import add
+from banyan.cli.interruption import interruptible
 from banyan.cli.options import AsJson, Invocation
 from banyan.core.errors import BanyanError, InternalError, StoreError
-
-TERMINATED = 143
 
 app = typer.Typer(
     name="banyan",
@@ -103,29 +99,6 @@ def _reported(error: Exception) -> BanyanError:
         f"A fault of Banyan's own: {type(error).__name__}: {error}",
         remedy="`banyan --debug ...` shows where; please report it.",
     )
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM unwinds everything cleanly; a second Ctrl-C ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if number == signal.SIGTERM:
-            sys.exit(TERMINATED)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
