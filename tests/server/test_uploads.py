@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from tests.server.harness import Running, head
 from tests.server.stubs import StubApp
 
 from banyan.core.errors import BanyanError, InputError
+from banyan.server import uploads
 from banyan.server.uploads import MAX_PART_BYTES, display_name
 
 BYTES = {"content-type": "application/octet-stream"}
@@ -126,6 +128,22 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(
     assert response.status_code == 413
     assert not _inbox(app)
     assert not app.library.saved
+
+
+def test_a_disk_that_takes_no_more_is_said_to_be_full_and_nothing_stays(
+    client: httpx.Client, app: StubApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> BinaryIO:
+        path.parent.mkdir(parents=True)
+        path.touch()
+        return open("/dev/full", "wb")
+
+    monkeypatch.setattr(uploads, "_create", full)
+    response = _put(client, "a.bin")
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "store_error"
+    assert "No space left" in response.json()["error"]["message"]
+    assert not _inbox(app)
 
 
 def test_an_upload_into_no_base_is_refused_before_it_is_stored(

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from starlette.requests import Request
 
-from banyan.core.errors import InputError, LimitExceeded
+from banyan.core.errors import InputError, LimitExceeded, StoreError
 from banyan.server.body import chunks
 from banyan.server.pool import Pool
 
@@ -56,17 +56,24 @@ def display_name(given: str) -> str:
 
 
 async def save(request: Request, inbox: Path, name: str, *, limit: int, pool: Pool) -> Path:
-    """Stream the body to ``<inbox>/<new folder>/<last part of name>``; nothing stays on failure."""
+    """Stream the body to ``<inbox>/<new folder>/<last part of name>``; nothing stays on failure.
+
+    Raises ``StoreError`` where it cannot be written, and what ``chunks`` raises.
+    """
     folder = inbox / uuid.uuid4().hex
     path = folder / name.rpartition("/")[2]
-    file = await pool.call(partial(_create, path))
     try:
-        await _copy(request, file, limit, pool)
+        with await pool.call(partial(_create, path)) as file:
+            await _copy(request, file, limit, pool)
+    except OSError as error:
+        discard(path)
+        raise StoreError(
+            f"The file cannot be saved in {inbox}: {error.strerror}.",
+            remedy="Check that the folder can be written and that the disk is not full.",
+        ) from error
     except BaseException:  # a cancelled task, too, leaves nothing behind
-        file.close()
         discard(path)
         raise
-    await pool.call(file.close)
     return path
 
 
@@ -83,6 +90,7 @@ async def _copy(request: Request, file: BinaryIO, limit: int, pool: Pool) -> Non
             await pool.call(partial(file.write, bytes(gathered)))
             gathered.clear()
     await pool.call(partial(file.write, bytes(gathered)))
+    await pool.call(file.flush)
 
 
 def _create(path: Path) -> BinaryIO:
