@@ -15,7 +15,7 @@ from banyan.core.context import Context
 from banyan.core.events import GenerationDone, SentenceReady, TokenReady
 from banyan.core.ports import ChatModel
 from banyan.core.types import Language, Message, Sampling, Usage
-from banyan.knowledge.check import CITATION, Checker, Verdict, without_marks
+from banyan.knowledge.check import CITATION, Checker, Verdict
 from banyan.knowledge.language import CJK
 from banyan.knowledge.pack import Packed
 from banyan.knowledge.prepare import Question
@@ -25,6 +25,9 @@ from banyan.knowledge.sentences import sentences
 MAX_ANSWER_TOKENS = 400
 MAX_SENTENCES = 12
 """A model that does not stop is stopped here."""
+
+MAX_FAULTS = 4
+"""A model that has failed so often in one answer is not listened to any longer."""
 
 NOTHING_FOUND: dict[Language, str] = {
     "en": "NOT IN THESE DOCUMENTS",
@@ -78,13 +81,16 @@ def write(
             draft.says_nothing_found = True
             break
         verdict = checker.check(sentence)
-        ready = _ready(verdict) if verdict.stands else _replacement(spare, packed, draft)
+        fault = verdict.fault or ("it was said already" if _said(verdict.text, draft) else "")
+        if fault:
+            draft.dropped.append({"text": sentence, "fault": fault})
+        ready = _ready(verdict) if not fault else None
         if not verdict.stands:
-            draft.dropped.append({"text": sentence, "fault": verdict.fault})
-        if ready is not None and not _repeats(ready, draft):
+            ready = _replacement(spare, packed, draft)
+        if ready is not None:
             draft.shown.append(ready)
             yield ready
-        if len(draft.shown) >= MAX_SENTENCES:
+        if len(draft.shown) >= MAX_SENTENCES or len(draft.dropped) >= MAX_FAULTS:
             break
 
 
@@ -161,10 +167,13 @@ def _ready(verdict: Verdict) -> SentenceReady:
 def _replacement(
     spare: list[Quote], packed: Sequence[Packed], draft: Draft
 ) -> SentenceReady | None:
-    """The best quote not used yet, once an answer; ``None`` leaves the sentence out."""
-    if draft.dropped or not spare:
+    """The best quote, once an answer and where it is new; ``None`` leaves the sentence out."""
+    if not spare:
         return None
-    quote = spare.pop(0)
+    quote = spare[0]
+    spare.clear()
+    if _said(quote.hit.text, draft):
+        return None
     number = next((p.number for p in packed if p.candidate.row == quote.candidate.row), 0)
     return quoted(quote, number) if number else None
 
@@ -174,8 +183,8 @@ def quoted(quote: Quote, number: int) -> SentenceReady:
     return SentenceReady(text=quote.hit.text, citations=(quote.citation(number),), support=1.0)
 
 
-def _repeats(ready: SentenceReady, draft: Draft) -> bool:
-    return any(without_marks(ready.text) == without_marks(shown.text) for shown in draft.shown)
+def _said(text: str, draft: Draft) -> bool:
+    return any(text == shown.text for shown in draft.shown)
 
 
 def _where(packed: Packed) -> str:
