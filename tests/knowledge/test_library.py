@@ -7,9 +7,20 @@ import pytest
 from tests.knowledge.factory import BASE, add, library, page, reader
 
 from banyan.core.context import PUBLIC, Context
-from banyan.core.errors import AccessError, Conflict, InputError, UnknownBase, UnknownDocument
+from banyan.core.errors import (
+    AccessError,
+    Conflict,
+    InputError,
+    UnknownBase,
+    UnknownDocument,
+    UnknownModel,
+)
 from banyan.core.events import AnswerDone, SentenceReady
+from banyan.core.fakes import HashEmbedder
+from banyan.core.ports import ChatModel
+from banyan.knowledge.embed import Embedders
 from banyan.knowledge.library import Library
+from banyan.knowledge.parse.limits import ParseLimits
 
 
 @pytest.fixture
@@ -74,6 +85,24 @@ def test_an_answer_quotes_the_document_and_leaves_a_trace(shelf: Library) -> Non
     done = events[-1]
     assert isinstance(done, AnswerDone)
     assert shelf.trace(done.trace_id, context)["question"] == question
+
+
+def test_a_writer_that_is_gone_stops_no_search_and_no_quoted_answer(tmp_path: Path) -> None:
+    def gone() -> ChatModel:
+        raise UnknownModel("There is no model 'big'.")
+
+    shelf = Library(
+        tmp_path,
+        embedders=Embedders(multilingual=HashEmbedder()),
+        limits=ParseLimits(),
+        writer=gone,
+    )
+    shelf.create_base("b", "B", Context())
+    assert shelf.search("sky", "b", Context()) == []
+    *_, done = shelf.ask("What is the sky?", "b", Context(), mode="extractive")
+    assert isinstance(done, AnswerDone)
+    with pytest.raises(UnknownModel):
+        list(shelf.ask("What is the sky?", "b", Context()))
 
 
 def test_a_conversation_goes_on(shelf: Library) -> None:

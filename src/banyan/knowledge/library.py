@@ -199,7 +199,7 @@ class Library:
         """The best ``k`` passages; the trace is kept under ``context.trace.id``."""
         context = replace(context, base_id=base_id)
         with self.snapshot(base_id) as view:
-            return asking.search(question, base_id, view, self._resources(), context, k=k)
+            return asking.search(question, base_id, view, self._resources(None), context, k=k)
 
     def ask(
         self,
@@ -212,22 +212,23 @@ class Library:
     ) -> Iterator[Event]:
         """Yield ``PassagesFound``, ``SentenceReady`` or one ``Refused``, then ``AnswerDone``."""
         context = replace(context, base_id=base_id)
+        writer = None if mode == "extractive" else self._writer()
         with self.snapshot(base_id) as view:
             yield from asking.ask(
                 question,
                 base_id,
                 view,
-                self._resources(),
+                self._resources(writer),
                 context,
                 conversation_id=conversation_id,
                 mode=mode,
             )
 
-    def _resources(self) -> Resources:
+    def _resources(self, writer: ChatModel | None) -> Resources:
         return Resources(
             embedders=self._embedders,
             scorer=self._scorer(),
-            writer=self._writer(),
+            writer=writer,
             history=journal.StoreHistory(self._store),
         )
 
