@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.engine.toy import write_toy
 
 from banyan import app as composition
 from banyan.app import App, has_torch
 from banyan.core.context import Context
 from banyan.core.errors import EngineMissing, InputError, UnknownModel
 from banyan.core.settings import Settings
+from banyan.engine.process import EngineProcess
 
 
 def _settings(home: Path) -> Settings:
@@ -89,8 +91,44 @@ def test_without_torch_a_local_model_says_what_is_missing(
 
 @pytest.mark.models
 def test_a_chat_model_does_not_embed(app_with_models: App) -> None:
-    with pytest.raises(InputError, match="not an embedding model"):
+    with pytest.raises(InputError, match="of the kind chat"):
         app_with_models.embedder("smollm2-135m-instruct")
+
+
+@pytest.mark.models
+def test_an_encoder_does_not_chat(app_with_models: App) -> None:
+    for name in (app_with_models.chat_model, app_with_models.text_model):
+        with pytest.raises(InputError, match="of the kind embedding"):
+            name("all-minilm-l6-v2")
+
+
+@pytest.mark.models
+def test_an_encoder_that_was_added_embeds_under_its_name(
+    app: App, app_with_models: App, models_home: Path
+) -> None:
+    added = app.store.add(models_home / "models" / "all-minilm-l6-v2", name="mine")
+    assert added.kind == "embedding"
+    text = ["A banyan tree stands on many trunks."]
+    mine = app.embedder("mine").embed(text, Context())
+    packaged = app_with_models.embedder("all-minilm-l6-v2").embed(text, Context())
+    assert (mine == packaged).all()
+    assert app.embedder("mine") is app.embedder("mine")
+
+
+def test_a_removed_model_is_unloaded_and_writes_no_more_answers(app: App, tmp_path: Path) -> None:
+    app.store.add(write_toy(tmp_path / "toy"), name="toy")
+    app.set_answer_model("toy")
+    writer = app.writer()
+    assert isinstance(writer, EngineProcess)
+    writer.start()
+    child = writer._link._process if writer._link else None
+    assert child is not None
+    app.remove_model("toy", Context())
+    assert child.poll() is not None
+    assert app.answer_model == ""
+    assert app.writer() is None
+    with pytest.raises(UnknownModel):
+        app.remove_model("toy", Context())
 
 
 @pytest.mark.models

@@ -10,10 +10,9 @@ import importlib.util
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import psutil
@@ -24,25 +23,24 @@ from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
 from banyan.engine.config import EngineConfig
+from banyan.engine.encoder_adaptive import AdaptiveEncoder, load_without_torch
 from banyan.engine.process import EngineProcess
 from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
 from banyan.knowledge.library import Library
 from banyan.knowledge.parse.limits import ParseLimits
-from banyan.models.connections import Connections
+from banyan.models.connections import Connection, Connections
 from banyan.models.machine import machine_facts
-from banyan.models.records import InstalledModel
+from banyan.models.records import InstalledModel, ModelKind
+from banyan.models.remote import RemoteModel
 from banyan.models.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from banyan.core.ports import FloatMatrix
     from banyan.engine.config import Precision
 
 MINILM = "all-minilm-l6-v2"
-FEW_CHARS = 2_000
-"""Up to so much text is embedded in numpy, which needs no torch; more is worth loading it."""
-
+MINILM_DIMENSIONS = 384
 WATCH_INTERVAL_S = 2.0
 
 
@@ -61,6 +59,7 @@ class App:
         self._multilingual = Multilingual()
         self._english = _english(self.store, settings)
         self._engines: dict[str, EngineProcess] = {}
+        self._encoders: dict[Path, Embedder] = {}
         self._worker: IngestWorker | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -93,34 +92,53 @@ class App:
     def chat_model(self, name: str) -> ChatModel:
         """The model that chats under ``name`` (or lies at that path); it loads at its first use.
 
-        Raises ``UnknownModel``, and ``EngineMissing`` for a local one without torch.
+        Raises ``UnknownModel``, ``InputError`` for one that embeds, and ``EngineMissing`` for a
+        local one without torch.
         """
-        for connection in self.connections.list():
-            if connection.name == name:
-                return connection.chat_model()
-        return self._engine(name)
+        return self._writing(name)
 
     def text_model(self, name: str) -> TextModel:
         """As ``chat_model``, for raw text."""
-        for connection in self.connections.list():
-            if connection.name == name:
-                return connection.chat_model()
-        return self._engine(name)
+        return self._writing(name)
 
     def embedder(self, name: str) -> Embedder:
-        """The embedder ``name``; raises ``UnknownModel``, ``InputError`` for one that chats."""
+        """The embedder ``name``; raises as ``chat_model`` does, ``InputError`` for one that chats.
+
+        Also raises ``CheckpointInvalid`` and ``UnsupportedModel``, for it loads at once.
+        """
         if name in (MULTILINGUAL, "use-multilingual-v3"):
             return self._multilingual
         if name == MINILM and self._english is not None:
             return self._english
-        for connection in self.connections.list():
-            if connection.name == name and connection.kind == "embedding":
-                return connection.embedder()
-        if self.store.get(name).kind != "embedding":
-            raise InputError(f"{name} is not an embedding model.", remedy="See /v1/models.")
-        raise UnknownModel(
-            f"{name} cannot be loaded here.", remedy="`banyan doctor` says what is missing."
+        connection = self._connection(name)
+        if connection is not None:
+            _check_kind(name, connection.kind, "embedding")
+            return connection.embedder()
+        path = self.store.resolve(name)
+        _check_kind(name, self.store.get(name).kind, "embedding")
+        _check_engine(name)
+        with self._lock:
+            if path not in self._encoders:
+                self._encoders[path] = load_without_torch(path)
+            return self._encoders[path]
+
+    def remove_model(self, name: str, context: Context) -> Connection | InstalledModel:
+        """Forget a connection or a model, and unload it; raises ``UnknownModel``, ``InputError``.
+
+        If it was chosen to write answers, they are quoted again.
+        """
+        removed = (
+            self.store.remove(name)
+            if self._connection(name) is None
+            else self.connections.remove(name, context)
         )
+        with self._lock:
+            engine = self._engines.pop(name, None)
+        if engine is not None:
+            engine.close()
+        if self.answer_model == name:
+            self.set_answer_model("")
+        return removed
 
     def scorer(self) -> TextScorer | None:
         """What reranks: the packaged chat model, where reranking is on and the model is loaded.
@@ -186,13 +204,22 @@ class App:
             "engine": self._engine_status(),
         }
 
+    def _connection(self, name: str) -> Connection | None:
+        return next((known for known in self.connections.list() if known.name == name), None)
+
+    def _writing(self, name: str) -> RemoteModel | EngineProcess:
+        connection = self._connection(name)
+        if connection is None:
+            return self._engine(name)
+        _check_kind(name, connection.kind, "chat")
+        return connection.chat_model()
+
     def _engine(self, name: str) -> EngineProcess:
         path = self.store.resolve(name)
-        if not has_torch():
-            raise EngineMissing(
-                f"{name} needs the extra `engine` (torch), which is not installed.",
-                remedy="pip install 'banyan-llm[engine]'",
-            )
+        for model in self.store.installed():
+            if model.name == name:
+                _check_kind(name, model.kind, "chat")
+        _check_engine(name)
         with self._lock:
             if name not in self._engines:
                 self._engines[name] = EngineProcess(
@@ -269,57 +296,37 @@ class IngestWorker:
         )
 
 
-class EnglishEmbedder:
-    """MiniLM: a question in numpy, a folder in torch, the same vectors to three digits."""
-
-    name = MINILM
-    dimensions = 384
-
-    def __init__(self, path: Path, threads: int) -> None:
-        self._path = path
-        self._threads = threads
-        self._small = _once(self._load_small)
-        self._large = _once(self._load_large)
-        self.may_import_torch = True
-
-    def embed(self, texts: Sequence[str], context: Context) -> FloatMatrix:
-        """See ``Embedder``."""
-        large = self.may_import_torch and sum(map(len, texts)) > FEW_CHARS
-        return (self._large if large else self._small)().embed(texts, context)
-
-    def _load_small(self) -> Embedder:
-        from banyan.engine.encoder_numpy import NumpyEncoder
-
-        return NumpyEncoder.load(self._path)
-
-    def _load_large(self) -> Embedder:
-        from banyan.engine.encoder import Encoder  # imports torch
-
-        return Encoder.load(self._path, "auto", self._threads)
-
-
-def _once(load: Callable[[], Embedder]) -> Callable[[], Embedder]:
-    """``load`` called by the first of any threads that need it."""
-    cached, lock = cache(load), threading.Lock()
-
-    def get() -> Embedder:
-        with lock:
-            return cached()
-
-    return get
-
-
 def has_torch() -> bool:
     """Whether the extra ``engine`` is installed; does not import it."""
     return all(importlib.util.find_spec(name) for name in ("torch", "tokenizers", "jinja2"))
 
 
-def _english(store: Store, settings: Settings) -> EnglishEmbedder | None:
+def _check_engine(name: str) -> None:
+    if not has_torch():
+        raise EngineMissing(
+            f"{name} needs the extra `engine` (torch), which is not installed.",
+            remedy="pip install 'banyan-llm[engine]'",
+        )
+
+
+def _check_kind(name: str, kind: ModelKind, wanted: ModelKind) -> None:
+    if kind != wanted:
+        raise InputError(
+            f"{name} is a model of the kind {kind}; this needs one of the kind {wanted}.",
+            remedy="`banyan models list` says the kind of each.",
+        )
+
+
+def _english(store: Store, settings: Settings) -> AdaptiveEncoder | None:
     try:
         path = store.resolve(MINILM)
     except UnknownModel:
         return None
-    return EnglishEmbedder(path, settings.threads) if has_torch() else None
+    if not has_torch():
+        return None
+    return AdaptiveEncoder(
+        path, name=MINILM, dimensions=MINILM_DIMENSIONS, threads=settings.threads
+    )
 
 
 def _engine_config(settings: Settings) -> EngineConfig:

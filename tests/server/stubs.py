@@ -343,6 +343,9 @@ class StubApp:
             raise UnknownModel(f"There is no model {name!r}.")
         return HashEmbedder()
 
+    def remove_model(self, name: str, context: Context) -> None:
+        self.store.remove(name)
+
     def set_answer_model(self, name: str) -> None:
         self.answer_model = name
 

@@ -12,6 +12,7 @@ import typer
 from banyan.cli import output
 from banyan.cli.options import AsJson, Home, new_context, settings
 from banyan.cli.progress import drawn
+from banyan.cli.session import opened
 from banyan.core.errors import InputError, UnknownModel
 from banyan.core.events import ModelReady, Progress, to_json
 from banyan.core.settings import Settings
@@ -174,13 +175,14 @@ def verify(name: Name, home: Home = None, as_json: AsJson = False) -> None:
 @commands.command()
 def remove(name: Name, home: Home = None, as_json: AsJson = False) -> None:
     """Remove a model. Files are deleted only when `pull` brought them."""
-    connections = _connections(home)
-    if any(connection.name == name for connection in connections.list()):
-        connections.remove(name, new_context())
+    from banyan.models.records import InstalledModel
+
+    with opened(settings(home)) as app:
+        removed = app.remove_model(name, new_context())
+    if not isinstance(removed, InstalledModel):
         detail = "disconnected"
     else:
-        model = _store(home).remove(name)
-        detail = "deleted" if model.origin == "pulled" else f"forgotten; {model.path} stays"
+        detail = "deleted" if removed.origin == "pulled" else f"forgotten; {removed.path} stays"
     if as_json:
         output.emit({"removed": name, "detail": detail})
     else:

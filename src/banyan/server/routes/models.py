@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,9 +14,6 @@ from banyan.server.served import check_served, served
 from banyan.server.site import Site, site_of
 from banyan.server.streams import product_stream
 from banyan.server.wire import reply
-
-if TYPE_CHECKING:
-    from banyan.app import App
 
 
 async def list_models(request: Request) -> Response:
@@ -72,7 +67,7 @@ async def choose_answer_model(request: Request) -> Response:
 
 async def remove(request: Request) -> Response:
     site, name = site_of(request), request.path_params["name"]
-    await site.call(request, lambda context: _remove(site.app, name, context))
+    await site.call(request, lambda context: site.app.remove_model(name, context))
     return reply({"removed": name})
 
 
@@ -100,10 +95,3 @@ def _offer(entry: CatalogueEntry) -> dict[str, object]:
         "default": entry.default,
         "bundled": bool(entry.bundled),
     }
-
-
-def _remove(app: App, name: str, context: Context) -> None:
-    if any(connection.name == name for connection in app.connections.list()):
-        app.connections.remove(name, context)
-    else:
-        app.store.remove(name)
