@@ -92,10 +92,6 @@ def test_an_encoder_whose_heads_do_not_divide_it_is_refused():
         EncoderConfig(hidden=10, heads=4, **sizes)
 
 
-def test_one_tokens_keys_and_values_are_counted_over_all_layers():
-    assert ModelConfig(**MODEL).kv_elements_per_token == 2 * 2 * 2 * 2
-
-
 def test_configuring_needs_no_torch():
     code = "import sys, banyan.engine.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

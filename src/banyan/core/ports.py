@@ -77,12 +77,6 @@ class Embedder(Protocol):
         ...
 
 
-class Reranker(Protocol):
-    """Scores passages against a question, higher is better, one float per text."""
-
-    def rerank(self, question: str, texts: Sequence[str], context: Context) -> list[float]: ...
-
-
 class Clock(Protocol):
     """Time as something a test can move."""
 

@@ -104,11 +104,6 @@ class ModelConfig:
         if not len(self.layer_ropes) == len(self.windows) == self.layers:
             raise CheckpointInvalid(f"The layer list does not name {self.layers} layers.")
 
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Numbers of keys and values that one token leaves in all layers together."""
-        return 2 * self.layers * self.kv_heads * self.head_dim
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:

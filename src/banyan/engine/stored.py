@@ -61,10 +61,6 @@ class Stored:
         lines = self.data.reshape(self.shape[0], -1)
         return replace(self, data=lines[rows].reshape(self.data.shape))
 
-    def sliced(self, start: int, stop: int) -> Stored:
-        """Rows [start, stop) of a matrix, still lying in the file."""
-        return replace(self, shape=(stop - start, *self.shape[1:]), data=self.data[start:stop])
-
 
 def stored(name: str, fmt: Format, shape: Sequence[int], raw: Bytes) -> Stored:
     """Wrap ``raw`` bytes [n]; raise ``CheckpointInvalid`` when they are not ``shape`` numbers."""

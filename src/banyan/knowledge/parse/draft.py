@@ -48,10 +48,6 @@ class Draft:
                 "max_document_chars", f"{self.name} holds at least {self._chars} characters"
             )
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._blocks
-
     def document(self, media_type: str) -> Document:
         """What was collected; raises ``EmptyDocument`` where that is nothing."""
         if not self._blocks:

@@ -107,7 +107,6 @@ export const WORDS = {
   "score.fused": ["Combined", "综合"],
   "score.rerank": ["Question fits passage", "问题与段落的契合"],
   "step.prepare": ["Understand the question", "理解问题"],
-  "step.route": ["Choose where to look", "选择检索方式"],
   "step.retrieve": ["Search", "检索"],
   "step.fuse": ["Combine scores", "合并得分"],
   "step.rerank": ["Compare the best again", "精排"],
