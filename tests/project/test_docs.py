@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import banyan
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +15,7 @@ TARGETS = set(
     re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 )
 # What these hold is true of several files together.
-CROSS_CUTTING = {"test_crash.py", "test_leaks.py"}
+CROSS_CUTTING = {"test_crash.py", "test_leaks.py", "test_sample_questions.py"}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.md")])
 
 
@@ -61,3 +63,15 @@ def test_every_test_file_mirrors_a_source_file() -> None:
             source = ROOT / "src" / "banyan" / relative.parent / relative.name[len("test_") :]
             mirrors = source.exists() or source.with_suffix("").is_dir()
             assert mirrors or relative.name in CROSS_CUTTING, f"{relative} mirrors no source"
+
+
+@pytest.mark.parametrize("key", ["model.writer", "base.sample.remove", "why.title"])
+def test_the_sample_names_the_consoles_buttons_as_they_are(key: str) -> None:
+    words = (ROOT / "src/banyan/server/console/js/words.js").read_text("utf-8")
+    found = re.search(rf'"{re.escape(key)}": \["(.+?)", "(.+?)"\]', words)
+    assert found
+    for language, label in zip(("en", "zh"), found.groups(), strict=True):
+        pages = (ROOT / "src/banyan/knowledge/sample" / language).glob("*.md")
+        assert any(
+            re.search(f'["“]{re.escape(label)}["”]', page.read_text("utf-8")) for page in pages
+        )

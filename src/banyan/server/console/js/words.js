@@ -112,10 +112,7 @@ export const WORDS = {
   "step.rerank": ["Compare the best again", "精排"],
   "step.select": ["Choose sentences", "选取句子"],
   "step.refuse": ["Decide whether to answer", "判断能否回答"],
-  "step.pack": ["Pack passages", "整理段落"],
   "step.answer": ["Answer", "作答"],
-  "step.check": ["Check each sentence", "逐句核对"],
-  "step.write": ["Write", "撰写"],
 
   "trace.other": ["Another passage", "其他段落"],
   "trace.asked": ["Asked", "提问"],
