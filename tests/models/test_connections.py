@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.models.gguf_bytes import gguf
 from tests.models.openai_double import Exchange, models_of, openai_double, says
 
 from banyan.core.context import Context
@@ -15,6 +16,7 @@ from banyan.core.errors import NotFound, RemoteModelFailed, StoreError, UnknownM
 from banyan.core.types import Message, Sampling
 from banyan.models.connections import Connections
 from banyan.models.discover import discover
+from banyan.models.store import Store
 
 
 def embeds(exchange: Exchange) -> None:
@@ -77,6 +79,14 @@ def test_connecting_again_replaces_and_a_namesake_gets_a_number(tmp_path: Path) 
     found = {entry.name: entry for entry in connections.list()}
     assert set(found) == {"m", "m-2"}
     assert found["m"].key == "new"
+
+
+def test_a_connection_never_takes_the_name_of_a_model_of_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "qwen-7b.gguf"
+    file.write_bytes(gguf("qwen2"))
+    Store(tmp_path).add(file)
+    with openai_double(models=models_of("Qwen-7B"), chat=says("Hi")) as server:
+        assert Connections(tmp_path).add(server.url, Context()).name == "qwen-7b-2"
 
 
 def test_connections_added_at_the_same_time_are_all_kept(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from banyan.models.lock import exclusive
 from banyan.models.records import ModelKind, check_name, model_name
 from banyan.models.remote import RemoteModel, list_models
 from banyan.models.remote_embedder import RemoteEmbedder, embeddings
+from banyan.models.store import Store
 
 TEST_PROMPT = "Say hello in one short sentence."
 TEST_TOKENS = 32
@@ -80,6 +81,7 @@ class Connections:
     def __init__(self, home: Path) -> None:
         self._file = home / "connections.json"
         self._lock = home / ".connections.lock"
+        self._store = Store(home)
 
     def list(self) -> list[Connection]:
         if not self._file.exists():
@@ -142,13 +144,14 @@ class Connections:
 
     def _keep(self, connection: Connection, context: Context, *, named: bool) -> Connection:
         """Store it in place of an older one of the same server and model, or of the same name
-        where the name was asked for."""
+        where the name was asked for; never under the name of a model of this machine."""
         with exclusive(self._lock, context):
             same = (connection.url, connection.model)
             others = [known for known in self.list() if (known.url, known.model) != same]
             if named:
                 others = [known for known in others if known.name != connection.name]
-            taken = {known.name for known in others} | set(catalogue())
+            here = {model.name for model in self._store.installed()}
+            taken = {known.name for known in others} | here | set(catalogue())
             free, number = connection.name, 2
             while free in taken:
                 free, number = f"{connection.name}-{number}", number + 1
