@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -166,6 +167,28 @@ def test_the_ingest_worker_adds_the_sample_and_ends_with_its_parent(app: App) ->
     worker = app._worker
     assert worker is not None
     app.close()
+    assert worker._process.poll() is not None
+
+
+def test_a_worker_that_is_being_started_again_ends_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = composition.IngestWorker(_settings(tmp_path))
+    worker._process.kill()
+    worker._process.wait()
+    start, starting = worker._start, threading.Event()
+
+    def slow() -> subprocess.Popen[bytes]:
+        starting.set()
+        time.sleep(0.3)
+        return start()
+
+    monkeypatch.setattr(worker, "_start", slow)
+    again = threading.Thread(target=worker.ensure_running)
+    again.start()
+    starting.wait(5)
+    worker.close()
+    again.join()
     assert worker._process.poll() is not None
 
 

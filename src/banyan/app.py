@@ -268,15 +268,18 @@ class IngestWorker:
 
     def __init__(self, settings: Settings) -> None:
         self._environment = settings.environment()
+        self._lock = threading.Lock()
         self._closed = False
         self._process = self._start()
 
     def ensure_running(self) -> None:
-        if self._process.poll() is not None and not self._closed:
-            self._process = self._start()
+        with self._lock:
+            if self._process.poll() is not None and not self._closed:
+                self._process = self._start()
 
     def close(self) -> None:
-        self._closed = True
+        with self._lock:  # one that is just being started again ends, too
+            self._closed = True
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
