@@ -275,6 +275,8 @@ class IngestWorker:
     def ensure_running(self) -> None:
         with self._lock:
             if self._process.poll() is not None and not self._closed:
+                if self._process.stdin is not None:
+                    self._process.stdin.close()
                 self._process = self._start()
 
     def close(self) -> None:
