@@ -42,18 +42,27 @@ class FakeLibrary:
 
     def __init__(self, *base_ids: str) -> None:
         self.base_ids = list(base_ids)
+        self.reading: dict[str, int] = {}
         self.asked: list[tuple[str, str, str | None, str]] = []
         self.added: list[Path] = []
         self.removed: list[str] = []
 
     def bases(self, context: Context) -> list[Base]:
         return [
-            Base(id=name, title=name.title(), documents=1, chunks=4, failed=0)
+            Base(
+                id=name,
+                title=name.title(),
+                documents=1,
+                chunks=4,
+                failed=0,
+                reading=self.reading.get(name, 0),
+            )
             for name in self.base_ids
         ]
 
     def ensure_sample(self, context: Context) -> None:
-        self.base_ids.append("sample")
+        self.base_ids = [*(name for name in self.base_ids if name != "sample"), "sample"]
+        self.reading["sample"] = 0
 
     def create_base(self, base_id: str, title: str, context: Context) -> Base:
         self.base_ids.append(base_id)

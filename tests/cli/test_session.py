@@ -42,3 +42,13 @@ def test_an_unknown_base_comes_with_those_there_are(run: Runner, app: FakeApp) -
 def test_the_sample_is_made_when_it_is_asked(run: Runner, app: FakeApp) -> None:
     assert run("ask", "Q?", "--base", "sample").code == 0
     assert app.library.asked[0][1] == "sample"
+
+
+@pytest.mark.parametrize("named", [(), ("--base", "sample")])
+def test_a_sample_that_was_left_half_made_is_finished_before_it_is_asked(
+    run: Runner, app: FakeApp, named: tuple[str, ...]
+) -> None:
+    app.library.base_ids = ["sample"]
+    app.library.reading["sample"] = 12
+    assert run("ask", "Q?", *named).code == 0
+    assert app.library.reading["sample"] == 0

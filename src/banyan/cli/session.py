@@ -37,11 +37,15 @@ def opened(settings: Settings, *, answer_model: str | None = None) -> Iterator[A
 def chosen_base(app: App, given: str, context: Context) -> str:
     """The base to work on: the one given, else the user's default or only one, else the sample.
 
-    The sample is made when it is first needed (one that was removed stays removed). Raises
+    The sample is made when it is first needed, and finished where a process that made it was ended
+    (one that was removed stays removed). Raises
     ``UnknownBase`` when there is none, ``InputError`` when several could be meant.
     """
-    known = [base.id for base in app.library.bases(context)]
-    if not known or (given == SAMPLE and SAMPLE not in known):
+    bases = app.library.bases(context)
+    known = [base.id for base in bases]
+    half_made = any(base.id == SAMPLE and base.reading for base in bases)
+    for_sample = given == SAMPLE or not [base for base in known if base != SAMPLE]
+    if for_sample and (SAMPLE not in known or half_made):
         note("Looking for the packaged sample base; making it takes some seconds, once.")
         app.library.ensure_sample(context)
         known = [base.id for base in app.library.bases(context)]
