@@ -40,3 +40,12 @@ def test_the_table_documents_every_setting_in_one_sentence() -> None:
         assert name.startswith("BANYAN_")
         assert default is not None
         assert text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("MAX_STREAMS", "0"), ("PORT", "70000"), ("THREADS", "-1"), ("REQUEST_TIMEOUT_S", "nan")],
+)
+def test_a_number_out_of_range_is_refused_by_the_name_of_its_setting(name: str, text: str) -> None:
+    with pytest.raises(InputError, match=f"BANYAN_{name}=.* out of range"):
+        Settings.from_environment({f"BANYAN_{name}": text})

@@ -6,6 +6,7 @@ is its environment variable. The same table makes the reference in the documenta
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -60,6 +61,19 @@ class Settings:
     max_pages: int = _setting(5000, "Most pages (sheets, slides) read from one file.")
     max_document_chars: int = _setting(20_000_000, "Most text kept of one file.")
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no setting can have, by the name of the setting."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            low, high = _BOUNDS.get(entry.name, (_LEAST, math.inf))
+            if not low <= value <= high or value == math.inf:
+                raise InputError(
+                    f"{PREFIX}{entry.name.upper()}={value} is out of range.",
+                    remedy=f"For example: {entry.default}.",
+                )
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read ``BANYAN_*``; raise ``InputError`` for an unknown name or an unreadable value."""
@@ -86,6 +100,10 @@ class Settings:
         }
         return {**os.environ, **own}
 
+
+_LEAST = 1e-3
+_BOUNDS = {"port": (0, 65_535), "threads": (0, 1_024)}
+"""What a number may be at least and at most, where it is not just positive."""
 
 _NOT_SETTINGS = {PREFIX + "REQUIRE", PREFIX + "TEST_HOME"}
 

@@ -95,14 +95,21 @@ def _job(row: Sequence[Any]) -> Job:
     return Job(**dict(zip((*names, "seconds"), row, strict=True)))
 
 
-def recover(db: sqlite3.Connection) -> None:
-    """What a dead worker left half done waits again, or has failed after its last try."""
+def recover(db: sqlite3.Connection) -> list[Path]:
+    """What a dead worker left half done waits again, or has failed after its last try.
+
+    Returns the files of the failed ones, which nobody will read any more.
+    """
+    found = db.execute(
+        "SELECT file FROM jobs WHERE state = 'working' AND tries >= ?", (MAX_TRIES,)
+    ).fetchall()
     db.execute(
         "UPDATE jobs SET state = 'failed', stage = '', reason = ?"
         " WHERE state = 'working' AND tries >= ?",
         (f"The ingest process ended {MAX_TRIES} times while it worked on this file.", MAX_TRIES),
     )
     db.execute("UPDATE jobs SET state = 'waiting', stage = '' WHERE state = 'working'")
+    return [Path(file) for (file,) in found]
 
 
 def take(db: sqlite3.Connection, limit: int) -> list[Task]:

@@ -43,7 +43,9 @@ def work(store: Store, embedders: Embedders, limits: ParseLimits, stop: threadin
         if not alone:
             return
         with store.write(Context()) as db:
-            jobs.recover(db)
+            given_up = jobs.recover(db)
+        for file in given_up:
+            discard(file)
         with suppress(Cancelled):
             for _ in refresh(store, embedders, Context(cancel=stop)):
                 pass
