@@ -193,12 +193,12 @@ class App:
 
     def status(self) -> dict[str, object]:
         """Machine, memory and speed, as JSON values."""
-        memory = psutil.virtual_memory()
+        machine = machine_facts(self.settings.home)
         return {
-            "machine": asdict(machine_facts(self.settings.home)),
+            "machine": asdict(machine),
             "memory": {
-                "total_bytes": memory.total,
-                "available_bytes": memory.available,
+                "total_bytes": machine.memory_bytes,
+                "available_bytes": machine.memory_available_bytes,
                 "processes": _processes(),
             },
             "engine": self._engine_status(),

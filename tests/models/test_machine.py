@@ -28,6 +28,13 @@ def test_a_containers_limits_bound_cores_and_memory(tmp_path: Path) -> None:
     assert machine_module._memory_limit(tmp_path) == (1000, 400)
 
 
+def test_files_that_are_only_cached_do_not_count_as_used_memory(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("400\n")
+    (tmp_path / "memory.stat").write_text("anon 90\ninactive_file 300\nactive_file 10\n")
+    assert machine_module._memory_limit(tmp_path) == (1000, 100)
+
+
 def test_an_unlimited_container_is_the_whole_machine(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")

@@ -165,7 +165,7 @@ def test_a_redirect_is_not_followed_so_that_the_key_goes_nowhere_else() -> None:
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    with pytest.raises(RemoteModelFailed, match=r"127\.0\.0\.1:1 cannot be reached"):
+    with pytest.raises(RemoteModelFailed, match=r"127\.0\.0\.1:1 cannot be reached: Conn"):
         chat("http://127.0.0.1:1/v1")
 
 

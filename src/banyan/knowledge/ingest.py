@@ -31,8 +31,9 @@ from banyan.knowledge.records import DocumentRecord
 from banyan.knowledge.sources import Fingerprint, Source
 from banyan.knowledge.store import Store
 
-GROUP_CHUNKS = 256
-"""Chunks after which a group is embedded and committed."""
+GROUP_CHUNKS = 64
+"""Chunks after which a group is embedded and committed: some seconds of work on a slow machine, so
+that files are seen to become ready and an interruption loses little; larger is hardly faster."""
 
 GROUP_S = 5.0
 """Seconds of reading after which a group is embedded and committed."""
@@ -73,6 +74,9 @@ class Ingest:
         for one in ahead(partial(self._reads, sources), context, depth=READ_AHEAD):
             if isinstance(one, Progress | DocumentAdded):
                 yield one
+                continue
+            if one.draft.entry.record.status == "failed":  # nothing to embed, nothing to wait for
+                yield from self._finish([one], context)
                 continue
             group.append(one)
             if _is_full(group, started):

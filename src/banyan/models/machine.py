@@ -111,14 +111,33 @@ def _cores(cgroup: Path) -> float:
 
 
 def _memory_limit(cgroup: Path) -> tuple[int, int]:
-    """The container's memory limit and what it uses, of cgroup v2 or v1; no limit: maxsize, 0."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    """The container's memory limit and what it uses, of cgroup v2 or v1; no limit: maxsize, 0.
+
+    Cached files that the kernel would drop first do not count as used, as psutil counts too.
+    """
+    for limit, used, stat, dropped in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
     ):
         with suppress(OSError, ValueError):
-            return int((cgroup / limit).read_text()), int((cgroup / used).read_text())
+            most, current = int((cgroup / limit).read_text()), int((cgroup / used).read_text())
+            return most, current - _counter(cgroup / stat, dropped)
     return sys.maxsize, 0
+
+
+def _counter(stat: Path, name: str) -> int:
+    """One number of a file of ``name number`` lines; 0 where it is not in it."""
+    with suppress(OSError, ValueError):
+        for line in stat.read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    return 0
 
 
 def _gpus() -> tuple[Gpu, ...]:

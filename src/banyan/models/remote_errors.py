@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_CHARS = 300
 MAX_ERROR_BYTES = 64 << 10
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _TOO_LONG = re.compile(r"context[ _](length|size|window)|maximum context|too many tokens", re.I)
 
 
@@ -62,7 +63,7 @@ def of_transport(to: Endpoint, error: httpx.HTTPError) -> RemoteModelFailed:
     elif isinstance(error, httpx.TimeoutException):
         what = f"was silent for {to.silence_timeout_s:g} s"
     elif isinstance(error, httpx.ConnectError):
-        what = f"cannot be reached: {clean(to, str(error))}"
+        what = f"cannot be reached: {_ERRNO.sub('', clean(to, str(error)))}"
     else:
         what = f"broke off: {clean(to, str(error)) or type(error).__name__}"
     return RemoteModelFailed(
