@@ -22,6 +22,23 @@ def test_a_long_cell_is_not_folded_or_cut_in_a_pipe(capsys: pytest.CaptureFixtur
     assert row.split("  ") == ["x" * 500, "[bold]not markup[/bold] second"]
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_narrow_terminal_each_row_is_a_paragraph_and_its_name_whole(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    name, words = "a-model-with-a-name", "what this model is for, in a good many words of English"
+    headers = ["NAME", "KIND", "SIZE", "NOTE", "LICENCE", "FOR"]
+    output.table(headers, [(name, "chat", "98.4 MB", "", "Apache-2.0, as MIT", words)] * 2)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert [line.strip() for line in lines].count(name) == (2 if columns == 40 else 0)
+    assert sum(line.startswith(name) for line in lines) == 2
+    assert "note" not in " ".join(lines)
+
+
 def test_records_and_paths_become_json(capsys: pytest.CaptureFixture[str]) -> None:
     @dataclass(frozen=True)
     class Record:

@@ -19,9 +19,13 @@ from banyan.core.errors import BanyanError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 PIPE_WIDTH = 10_000
 """Columns of a table that goes into a pipe: it is never folded or cut."""
+
+READABLE_WIDTH = 12
+"""Columns that a longer cell needs at least: narrower, words are cut in pieces."""
 
 
 def emit(value: object) -> None:
@@ -47,16 +51,45 @@ def note(text: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; in a pipe the same, uncut and without colour."""
+    """Print aligned columns; in a pipe the same, uncut and without colour.
+
+    On a terminal too narrow for readable columns, each row becomes a paragraph of its own. The
+    first column, which one copies, is never folded.
+    """
+    from rich.cells import cell_len
     from rich.table import Table
+
+    cells = [[safe(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    console = _console()
+    first, *others = (max(map(cell_len, column)) for column in zip(headers, *cells, strict=True))
+    gaps = 2 * len(others)
+    if first + gaps + sum(min(width, READABLE_WIDTH) for width in others) > console.width:
+        _paragraphs(console, headers, cells)
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for number, header in enumerate(headers):
+        drawn.add_column(header, overflow="fold", no_wrap=number == 0)
+    for row in cells:
+        drawn.add_row(*map(_plain, row))
+    console.print(drawn)
+
+
+def _paragraphs(console: Console, headers: Sequence[str], cells: Iterable[Sequence[str]]) -> None:
+    """Each row's first cell in bold, under it the others that say something, with their names."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for header in headers:
-        drawn.add_column(header, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(safe(str(cell)).replace("\n", " ")) for cell in row))
-    _console().print(drawn)
+    for name, *others in cells:
+        console.print(Text(name, style="bold"), soft_wrap=True)
+        named = zip(headers[1:], others, strict=True)
+        said = [f"{header.lower()} {cell}" for header, cell in named if cell]
+        console.print(Padding(Text("; ".join(said)), (0, 0, 0, 2)))
+
+
+def _plain(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
