@@ -136,6 +136,14 @@ def test_a_failing_server_becomes_a_typed_error_in_its_own_words_without_the_key
     assert message.isprintable()
 
 
+def test_a_server_that_wants_a_key_where_none_is_given_has_refused_none() -> None:
+    with (
+        openai_double(chat=answering(401, "who are you?")) as server,
+        pytest.raises(RemoteKeyRefused, match="wants a key"),
+    ):
+        list(RemoteModel(server.url, "m").chat(QUESTION, Sampling(), Context()))
+
+
 def test_an_error_inside_the_stream_is_an_error_and_not_the_end() -> None:
     def handler(exchange: Exchange) -> None:
         exchange.begin()

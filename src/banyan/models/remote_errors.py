@@ -37,6 +37,11 @@ def of_response(to: Endpoint, response: httpx.Response) -> BanyanError:
 
 def of_status(to: Endpoint, status: int, said: str) -> BanyanError:
     words = f" It says: {said}" if said else ""
+    if status in {401, 403} and not to.key:
+        return RemoteKeyRefused(
+            f"{to.host} wants a key (HTTP {status}).{words}",
+            remedy="Connect it with one: `banyan models connect URL --key KEY`.",
+        )
     if status in {401, 403}:
         return RemoteKeyRefused(
             f"{to.host} refused the key (HTTP {status}).{words}",
