@@ -68,6 +68,8 @@ def test_a_citation_that_does_not_exist_beside_one_that_does_is_dropped(checker:
         ("Wizards conjured ancient castles overnight [1].", "does not carry it"),
         ("The secret code is 9999 [2].", "the number 9999"),
         ("[1]", "says nothing"),
+        ("Question: Was the bridge of Ely built by monks in 1291? [1]", "states nothing"),
+        ("The bridge of Ely was built by monks in 1291？[1]", "states nothing"),
     ],
 )
 def test_what_the_passage_does_not_say_does_not_stand(

@@ -72,6 +72,8 @@ class Checker:
         text = without_marks(sentence)
         if not terms(text):
             return Verdict(text=text, citations=(), support=0.0, fault="it says nothing")
+        if text.endswith(("?", "？")):  # small models repeat the question, in words of a passage
+            return Verdict(text=text, citations=(), support=0.0, fault="it asks and states nothing")
         wanted = cited_numbers(sentence)
         cited = [one for one in self.packed if one.number in wanted]
         if wanted and not cited:
