@@ -154,7 +154,8 @@ def evaluate(
     sets = {name: read(options.data, name) for name in {*task.base, task.questions, task.gold}}
     base = EvalBase(options.cache, [sets[name] for name in task.base], embedders)
     paths = base.paths()
-    sample = _sample(sets[task.questions], None if options.full else SAMPLE)
+    count = None if options.full else SAMPLE
+    sample = _sample(sets[task.questions], sets[task.gold], count)
     tallies: dict[str, Tally] = {}
     print(f"{task.name}: {len(sample)} questions", file=sys.stderr)
     with base.snapshot() as snapshot:
@@ -230,11 +231,12 @@ def _ours(
     )
 
 
-def _sample(questions: QuestionSet, count: int | None) -> list[Question]:
-    """A seeded order, cut to ``count``."""
+def _sample(questions: QuestionSet, gold: QuestionSet, count: int | None) -> list[Question]:
+    """A seeded order, cut to ``count``, with the answers in the language of the passages."""
+    answers = {one.id: one.answers for one in gold.questions}
     order = list(questions.questions)
     random.Random(SEED).shuffle(order)
-    return order[:count]
+    return [replace(one, answers=answers[one.id]) for one in order[:count]]
 
 
 def _embedders(app: App) -> Embedders:
