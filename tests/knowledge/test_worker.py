@@ -13,10 +13,13 @@ from tests.knowledge.factory import BASE, HASH, library, reader
 
 from banyan.core.context import PUBLIC, Context
 from banyan.core.errors import AccessError, ModelError, UnknownBase
+from banyan.core.events import Progress
 from banyan.core.fakes import HashEmbedder
+from banyan.knowledge import worker
 from banyan.knowledge.embed import Embedders
 from banyan.knowledge.library import Library
 from banyan.knowledge.parse.limits import ParseLimits
+from banyan.knowledge.parse.parse import Parser
 from banyan.knowledge.records import Job
 
 PATIENCE_S = 30.0
@@ -203,3 +206,17 @@ def test_removing_a_base_removes_the_files_that_wait_for_it(shelf: Library, tmp_
     assert not file.exists()
     with pytest.raises(UnknownBase):
         shelf.jobs(BASE, Context())
+
+
+def test_a_file_that_is_not_yet_read_is_not_said_to_be_embedded(
+    shelf: Library, tmp_path: Path
+) -> None:
+    for name in ("first.md", "second.md"):
+        _upload(shelf, tmp_path, name, "The banyan is a tree.")
+    tasks = worker._take(shelf._store)
+    with Parser(ParseLimits()) as parser:
+        group = worker._Group(shelf._store, shelf._embedders, parser, ParseLimits(), tasks)
+        group._note(Progress(stage="read", done=0, total=2, item="first.md"))
+        group._note(Progress(stage="embed", done=3, total=9))
+    stages = {job.path: job.stage for job in shelf.jobs(BASE, Context())}
+    assert stages == {"first.md": "embedding 3 of 9", "second.md": ""}

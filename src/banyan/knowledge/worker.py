@@ -94,6 +94,7 @@ class _Group:
     limits: ParseLimits
     tasks: Sequence[Task]
     left: dict[str, Task] = field(init=False)
+    begun: set[str] = field(default_factory=set)
     staged_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -129,11 +130,13 @@ class _Group:
             case DocumentAdded():
                 self._end(self.left.pop(event.path), event)
             case Progress(stage="read") if event.item in self.left:
+                self.begun.add(event.item)
                 self._stage([self.left[event.item].id], "reading")
             case Progress(stage="embed") if time.monotonic() > self.staged_at + _STAGE_EVERY_S:
                 self.staged_at = time.monotonic()
                 stage = f"embedding {event.done} of {event.total}"
-                self._stage([task.id for task in self.left.values()], stage)
+                at_it = [task.id for task in self.left.values() if task.path in self.begun]
+                self._stage(at_it, stage)
 
     def _stage(self, job_ids: Sequence[str], stage: str) -> None:
         with self.store.write(Context()) as db:

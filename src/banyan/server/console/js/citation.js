@@ -137,6 +137,11 @@ export function citationChip(citation, support, turn) {
   return chip;
 }
 
+/** A passage's text; the first of a document begins with its title, which stands there already. */
+function withoutTitle({ text, title }) {
+  return text.startsWith(title) ? text.slice(title.length).trim() : text;
+}
+
 /** A place one can open, as a row: number or icon, title and page, heading path. */
 export function sourceRow({ number: mark, passage, citation, turn }) {
   const source = citation ?? passage;
@@ -148,7 +153,7 @@ export function sourceRow({ number: mark, passage, citation, turn }) {
     el("span.source-text", {}, el("span.source-title", {}, placeOf(source))),
   );
   const path = passage?.heading_path.filter((heading) => heading !== source.title) ?? [];
-  const detail = path.join(" › ") || (citation?.quote ?? passage.text).slice(0, EXCERPT);
+  const detail = path.join(" › ") || (citation?.quote ?? withoutTitle(passage)).slice(0, EXCERPT);
   if (detail) row.lastChild.append(el("span.source-detail", {}, detail));
   return row;
 }
