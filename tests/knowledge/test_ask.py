@@ -284,3 +284,18 @@ def test_a_client_that_leaves_stops_the_writer(base: MemorySnapshot) -> None:
     with pytest.raises(Cancelled):
         list(ask("Which license?", "base", base, resources, Context(cancel=cancel)))
     assert writer.said == 1
+
+
+def test_sources_are_numbered_in_the_order_they_are_cited(base: MemorySnapshot) -> None:
+    writer = ScriptedChatModel("It costs nothing, even at work. [2] It lives long. [1]")
+    resources = Resources(embedders=REAL, writer=writer)
+    written = sentences(asked(base, "What does Banyan cost at work?", resources=resources))
+    assert written[0].citations[0].number == 1
+
+
+def test_an_empty_base_says_that_it_is_empty() -> None:
+    events = asked(base_of([], REAL), "Which licence?")
+    (refused,) = [event for event in events if isinstance(event, Refused)]
+    assert refused.reason == "This knowledge base has no documents yet."
+    hidden = asked(base_of([], REAL), "Which licence?", labels=frozenset({"public"}))
+    assert [event.reason for event in hidden if isinstance(event, Refused)] != [refused.reason]

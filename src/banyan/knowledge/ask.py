@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from banyan.core.context import Context
@@ -41,6 +41,10 @@ TRACED_ROWS = 5
 SURE_REFUSAL = 0.95
 """With a writer, only a refusal this probable is made without asking it."""
 
+_EMPTY: dict[Language, str] = {
+    "en": "This knowledge base has no documents yet.",
+    "zh": "这个知识库里还没有文档。",
+}
 _REFUSAL: dict[Language, str] = {
     "en": "Not in these documents: no passage answers this question.",
     "zh": "这些文档里没有答案：没有段落能回答这个问题。",
@@ -198,6 +202,16 @@ class _Answer:
 
     sentences: list[SentenceReady] = field(default_factory=list)
     draft: Draft = field(default_factory=Draft)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def take(self, sentence: SentenceReady) -> SentenceReady:
+        """Keep a sentence; passages are numbered in the order in which they are first cited."""
+        citations = []
+        for citation in sentence.citations:
+            number = self.numbers.setdefault(citation.passage_id, len(self.numbers) + 1)
+            citations.append(replace(citation, number=number))
+        self.sentences.append(replace(sentence, citations=tuple(citations)))
+        return self.sentences[-1]
 
     @property
     def document_ids(self) -> list[str]:
@@ -218,18 +232,15 @@ def _answer(
     threshold = 0.5 if writer is None else SURE_REFUSAL
     if decision is not None and decision.probability <= threshold:
         if writer is None:
-            events = _quote(found, quotes)
+            events = _quote(quotes)
         else:
             spare = () if decision.refuse else quotes
             events = _write(found, spare, snapshot, resources, writer, context, answer.draft)
         for sentence in events:
             context.check()
-            answer.sentences.append(sentence)
-            yield sentence
+            yield answer.take(sentence)
         if not answer.sentences and not answer.draft.says_nothing_found and not decision.refuse:
-            for sentence in _quote(found, quotes):
-                answer.sentences.append(sentence)
-                yield sentence
+            yield from map(answer.take, _quote(quotes))
     context.trace.record(
         "answer",
         started,
@@ -239,7 +250,10 @@ def _answer(
     )
     if not answer.sentences:
         nearest = found.passages[:PASSAGES_SHOWN]
-        yield Refused(reason=_REFUSAL[found.query.question.language], nearest=nearest)
+        # Whoever may not see everything must not learn whether there is something.
+        is_empty = context.principal.labels is None and not snapshot.size
+        reasons = _EMPTY if is_empty else _REFUSAL
+        yield Refused(reason=reasons[found.query.question.language], nearest=nearest)
 
 
 def _prepare(question: str, turns: Sequence[Turn], context: Context) -> Question:
@@ -285,10 +299,9 @@ def _decide(found: Found, quotes: Sequence[Quote], context: Context) -> Decision
     return decision
 
 
-def _quote(found: Found, quotes: Sequence[Quote]) -> Iterator[SentenceReady]:
-    ranks = {candidate.row: number for number, candidate in enumerate(found.candidates, start=1)}
-    for quote in quotes:
-        yield quoted(quote, ranks[quote.candidate.row])
+def _quote(quotes: Sequence[Quote]) -> Iterator[SentenceReady]:
+    for number, quote in enumerate(quotes, start=1):
+        yield quoted(quote, number)
 
 
 def _write(
