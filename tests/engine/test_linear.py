@@ -114,3 +114,10 @@ def test_inputs_need_not_lie_in_one_piece():
     for weight in weights:
         linear = make_packed([weight], None, copy=False)
         assert torch.equal(linear(x), linear(x.contiguous()))
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "Q8_0"])
+def test_a_batch_of_which_no_row_is_wanted_gives_no_rows(kind):
+    """A piece of a long prompt wants no logits, so the head is asked for nothing."""
+    linear = make_packed([matrix(kind)], None, copy=False)
+    assert linear(inputs(3, torch.bfloat16)[:0]).shape == (0, ROWS)

@@ -92,7 +92,7 @@ class Int8:
         return _bytes(self.weight) + _bytes(self.scale) + _bytes(self.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1]).contiguous()
+        flat = x.flatten(end_dim=-2).contiguous()
         y = torch._weight_int8pack_mm(flat, self.weight, self.scale)
         return _shaped(y, x, self.bias)
 
@@ -117,7 +117,7 @@ class Packed4:
         return own + (self.wide.size_bytes if self.wide is not None else 0)
 
     def __call__(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1]).contiguous()
+        flat = x.flatten(end_dim=-2).contiguous()
         if self.wide is not None and flat.shape[0] >= WIDE_ROWS:
             return self.wide(x)
         y = torch._weight_int4pack_mm_for_cpu(flat, self.weight, GRAIN, self.scales_and_zeros)
@@ -218,5 +218,5 @@ def _bytes(tensor: Tensor | None) -> int:
 
 
 def _shaped(y: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    y = y.view(*x.shape[:-1], -1)
+    y = y.view(*x.shape[:-1], y.shape[-1])
     return y if bias is None else y + bias
