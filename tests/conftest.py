@@ -33,11 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slice", default="1/1", help="run part i of n of the selected tests (i/n)")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the i-th of n parts, by the hash of each test's name, so that a part is stable."""
+    """Keep the i-th of n parts: the selected tests by the hash of their name, every n-th one."""
     part, _, parts = config.getoption("--slice").partition("/")
     if int(parts) > 1:
-        kept = [i for i in items if zlib.crc32(i.nodeid.encode()) % int(parts) == int(part) - 1]
-        dropped = [item for item in items if item not in set(kept)]
-        config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+        ordered = sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode()))
+        kept = set(ordered[int(part) - 1 :: int(parts)])
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
