@@ -55,7 +55,7 @@ bench-%: .venv/installed-dev $(HOME_FOR_TESTS)/ready
 	@mkdir -p results && $(BIN)/python bench/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
 
 eval-%: .venv/installed-dev $(HOME_FOR_TESTS)/ready
-	@mkdir -p results && $(BIN)/python evals/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
+	@mkdir -p results && PYTHONPATH=bench $(BIN)/python evals/$(subst -,_,$*).py --home $(HOME_FOR_TESTS) --data $(DATA) $(if $(FULL),--full)
 
 clean: ## remove what the targets made, the environment included
 	rm -rf .venv .models build dist results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,21 +19,19 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from datasets import DataMissing, EvalBase, Question, QuestionSet, half, read
-from rows import Row, report
+from embedded import embedders, parser, scorer
+from table import Row, report
 
-from banyan.app import MINILM, App
+from banyan.app import App
 from banyan.core.context import Context, Principal
 from banyan.core.errors import UnknownModel
 from banyan.core.events import AnswerDone, PassagesFound, SentenceReady
-from banyan.core.ports import TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import Passage
 from banyan.knowledge.ask import Resources, ask
-from banyan.knowledge.embed import MULTILINGUAL, Embedders
 from banyan.knowledge.evaluate import holds
 from banyan.knowledge.snapshot import Snapshot
 
@@ -192,22 +190,7 @@ def _share(flags: Sequence[bool]) -> float:
 
 
 def _resources(app: App) -> Resources:
-    try:
-        english = app.embedder(MINILM)
-    except UnknownModel:
-        english = None
-    embedders = Embedders(multilingual=app.embedder(MULTILINGUAL), english=english)
-    return Resources(embedders=embedders, scorer=_scorer(app))
-
-
-def _scorer(app: App) -> TextScorer | None:
-    """The packaged chat model; waiting for it to load is not part of any answer."""
-    try:
-        model = cast(TextScorer, app.text_model(app.settings.chat_model))
-    except UnknownModel:
-        return None
-    model.score([("Load", " now")], Context())
-    return model
+    return Resources(embedders=embedders(app), scorer=scorer(app))
 
 
 def _writer(app: App):
@@ -218,14 +201,9 @@ def _writer(app: App):
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path(".models"), help="home with the models")
-    parser.add_argument("--data", type=Path, required=True, help="folder of question sets")
-    parser.add_argument("--cache", type=Path, default=Path("results/cache"), help="where bases lie")
-    parser.add_argument("--sets", nargs="*", help="only these sets")
-    parser.add_argument("--no-model", action="store_true", help="leave mode model out")
-    parser.add_argument("--full", action="store_true", help="every question")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--no-model", action="store_true", help="leave mode model out")
+    return options.parse_args()
 
 
 if __name__ == "__main__":

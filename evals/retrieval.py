@@ -16,19 +16,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import cast
 
+import embedded
 from datasets import DataMissing, EvalBase, Question, QuestionSet, read
-from rows import Row, report
+from table import Row, report
 
-from banyan.app import MINILM, App
+from banyan.app import App
 from banyan.core.context import Context
-from banyan.core.errors import UnknownModel
 from banyan.core.ports import TextScorer
 from banyan.core.settings import Settings
 from banyan.knowledge.coverage import Coverage
-from banyan.knowledge.embed import MULTILINGUAL, Embedders
+from banyan.knowledge.embed import Embedders
 from banyan.knowledge.fuse import Candidate, fuse
 from banyan.knowledge.prepare import prepare
 from banyan.knowledge.rerank import rerank
@@ -130,10 +128,10 @@ class Asked:
 
 
 def main() -> None:
-    options = _options()
+    options = embedded.parser(__doc__).parse_args()
     app = App(replace(Settings(), home=options.home))
-    embedders = _embedders(app)
-    scorer = _scorer(app)
+    embedders = embedded.embedders(app)
+    scorer = embedded.scorer(app)
     rows: list[Row] = []
     try:
         for task in TASKS:
@@ -237,36 +235,6 @@ def _sample(questions: QuestionSet, gold: QuestionSet, count: int | None) -> lis
     order = list(questions.questions)
     random.Random(SEED).shuffle(order)
     return [replace(one, answers=answers[one.id]) for one in order[:count]]
-
-
-def _embedders(app: App) -> Embedders:
-    try:
-        english = app.embedder(MINILM)
-    except UnknownModel:
-        print(f"{MINILM} is not installed: no method uses it.", file=sys.stderr)
-        english = None
-    return Embedders(multilingual=app.embedder(MULTILINGUAL), english=english)
-
-
-def _scorer(app: App) -> TextScorer | None:
-    """The packaged chat model; waiting for it to load is not part of any query."""
-    try:
-        model = cast(TextScorer, app.text_model(app.settings.chat_model))
-    except UnknownModel:
-        print(f"{app.settings.chat_model} is not installed: nothing is reranked.", file=sys.stderr)
-        return None
-    model.score([("Load", " now")], Context())
-    return model
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path(".models"), help="home with the models")
-    parser.add_argument("--data", type=Path, required=True, help="folder of question sets")
-    parser.add_argument("--cache", type=Path, default=Path("results/cache"), help="where bases lie")
-    parser.add_argument("--sets", nargs="*", help="only these sets")
-    parser.add_argument("--full", action="store_true", help="every question")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":
