@@ -98,7 +98,7 @@ class Settings:
         own = {
             PREFIX + entry.name.upper(): str(getattr(self, entry.name)) for entry in fields(self)
         }
-        return {**os.environ, **own}
+        return child_environment(**own)
 
 
 _LEAST = 1e-3

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from banyan.core.context import Context
 from banyan.core.errors import (
@@ -111,11 +111,10 @@ class Pool:
                     self._pending -= 1
 
 
-class _Stoppable:
+class _Stoppable(Protocol):
     """What a pool needs of a stream in order to end it."""
 
-    def fail(self, error: BanyanError) -> None:
-        raise NotImplementedError
+    def fail(self, error: BanyanError) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ class _End:
     error: Exception | None
 
 
-class Stream(_Stoppable, Generic[Item]):
+class Stream(Generic[Item]):
     """A generator on a pool's thread, as an asynchronous iterator of its items.
 
     Made and read on the event loop. ``fail`` ends it at once for the reader and sets
