@@ -35,6 +35,11 @@
     │       └── RemoteKeyRefused     the operator    502     6
     ├── StoreError                   the operator    500     7
     │   └── SchemaMismatch           the operator    500     7
+    ├── ClusterError                 the operator    503     9
+    │   ├── JoinRefused              the operator    503     9
+    │   ├── HostUnreachable          the operator    503     9
+    │   ├── PlanImpossible           the operator    500     9
+    │   └── ClusterDown              wait, then retry 503    9
     ├── InternalError                the operator    500     1
     ├── Overloaded                   wait, then retry 503    8
     ├── ShuttingDown                 wait, then retry 503    8
@@ -257,6 +262,32 @@ class StoreError(BanyanError):
 
 class SchemaMismatch(StoreError):
     """The store was written by another version."""
+
+
+class ClusterError(BanyanError):
+    """Hosts that should run a model together do not."""
+
+    http_status = 503
+    exit_code = 9
+
+
+class JoinRefused(ClusterError):
+    """A host or rank was not let in, or would not enter: token, version, model or manners."""
+
+
+class HostUnreachable(ClusterError):
+    """Nothing answers at a host's address, or ssh could not start it."""
+
+
+class PlanImpossible(ClusterError):
+    """No layout of this model fits these machines; the message shows the arithmetic."""
+
+    http_status = 500
+
+
+class ClusterDown(ClusterError):
+    """A rank, host or link is gone; the message names it and its cause. Requests may be retried
+    once the cluster has formed again."""
 
 
 class InternalError(BanyanError):

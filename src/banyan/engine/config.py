@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from banyan.core.errors import CheckpointInvalid, InputError
+from banyan.core.layout import ModelShape
 
 Precision = Literal["auto", "fp32", "bf16", "packed"]
 Activation = Literal["silu", "gelu_tanh"]
@@ -103,6 +104,21 @@ class ModelConfig:
             raise CheckpointInvalid(f"A head of {self.head_dim} numbers cannot be rotated.")
         if not len(self.layer_ropes) == len(self.windows) == self.layers:
             raise CheckpointInvalid(f"The layer list does not name {self.layers} layers.")
+
+    @property
+    def shape(self) -> ModelShape:
+        """What planning needs to know."""
+        return ModelShape(
+            layers=self.layers,
+            hidden=self.hidden,
+            ffn=self.ffn,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            head_dim=self.head_dim,
+            vocab=self.vocab,
+            tied=self.tied,
+            windows=self.windows,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,205 @@
+"""The words of planning and of a cluster: what a model is made of, what machines can do, who does
+what. Plain records; the arithmetic over them is ``plan/``.
+
+Sizes are bytes, times seconds, rates per second. ``to_json`` and ``from_json`` carry any of these
+records over a wire and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+DeviceKind = Literal["cpu", "cuda"]
+Objective = Literal["throughput", "ttft", "itl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The whole numbers begin, begin + 1 ... end - 1."""
+
+    begin: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """A decoder's sizes. ``experts`` 0: dense; otherwise ``ffn`` is the width of one expert.
+
+    ``windows[i]`` is how many positions layer i sees (None: all); empty means all, everywhere.
+    """
+
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    tied: bool = False
+    experts: int = 0
+    experts_per_token: int = 0
+    windows: tuple[int | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One rank's part of a model: the layers of its stage, and of each of them the query heads,
+    the feed-forward columns and the experts; of both ends the rows of the vocabulary.
+
+    ``kv_heads`` are the key-value heads it keeps, in order; one may stand there twice, so that
+    every one of them serves equally many of the rank's query heads.
+    """
+
+    layers: Interval
+    heads: Interval
+    kv_heads: tuple[int, ...]
+    ffn: Interval
+    vocab: Interval
+    experts: Interval = Interval(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Ranks that split the same layers by tensor parallel; ``shares[i]`` is that of ``ranks[i]``."""
+
+    ranks: tuple[int, ...]
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one model lies on ranks 0 .. n - 1: stages one after the other, ``replicas`` times over
+    (then the stages are those of one replica, and the others are alike on other ranks)."""
+
+    stages: tuple[Stage, ...]
+    replicas: int = 1
+
+    @property
+    def name(self) -> str:
+        """``tp4``, ``pp2``, ``pp2 x tp4``, ``8 replicas``."""
+        tensor = max(len(stage.ranks) for stage in self.stages)
+        parts = [f"{self.replicas} replicas"] if self.replicas > 1 else []
+        parts += [f"pp{len(self.stages)}"] if len(self.stages) > 1 else []
+        parts += [f"tp{tensor}"] if tensor > 1 else []
+        return " x ".join(parts) or "one rank"
+
+    @property
+    def ranks(self) -> int:
+        return sum(len(stage.ranks) for stage in self.stages)
+
+    def share(self, rank: int) -> Share:
+        """The share of ``rank``, which must be in a stage."""
+        stage = self.stages[self.stage(rank)]
+        return stage.shares[stage.ranks.index(rank)]
+
+    def stage(self, rank: int) -> int:
+        """The number of the stage that ``rank`` is in."""
+        return next(i for i, stage in enumerate(self.stages) if rank in stage.ranks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """What one rank computes with: a card, or its part of a host's cores and memory.
+
+    ``weight_bandwidth``: bytes of weights a decoding step reads per second. ``flops``: rate of a
+    large matrix product in the model's precision. ``copy_bandwidth``: host memory (for a CPU: the
+    disk) to the device. ``layer_overhead_s``: fixed cost of a layer beside its products.
+    """
+
+    kind: DeviceKind
+    memory_bytes: int
+    weight_bandwidth: float
+    flops: float
+    copy_bandwidth: float
+    layer_overhead_s: float = 2e-4
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFacts:
+    """One direction of a connection: seconds for an empty message, and bytes per second."""
+
+    latency_s: float
+    bandwidth: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """A machine: its devices, one per rank, and how its ranks reach each other."""
+
+    name: str
+    devices: tuple[DeviceFacts, ...]
+    local: LinkFacts
+    memory_bytes: int = 0
+    cores: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything measured. ``links[i][j]`` is from host i to host j (i == j: that host's local)."""
+
+    hosts: tuple[HostFacts, ...]
+    links: tuple[tuple[LinkFacts, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Tokens of a prompt and of an answer, and how many requests run at a time."""
+
+    prompt: int = 512
+    generate: int = 128
+    concurrency: int = 32
+    objective: Objective = field(default="throughput")
+
+
+Record = TypeVar("Record")
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record of this file, or any made of such and of plain values, as JSON values."""
+    return asdict(record)
+
+
+def from_json(kind: type[Record], value: Mapping[str, Any]) -> Record:
+    """The record that ``to_json`` turned into ``value``.
+
+    Raises ``ValueError`` for a missing, unknown or ill-typed entry: the value may be a peer's.
+    """
+    hints = get_type_hints(kind)
+    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    if not isinstance(value, Mapping) or not value.keys() <= names:
+        raise ValueError(f"{value!r:.80} is no {kind.__name__}")
+    try:
+        return kind(**{name: _decoded(hints[name], entry) for name, entry in value.items()})
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _decoded(hint: Any, value: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return from_json(hint, value)  # type: ignore[arg-type]  # is_dataclass says it is a type
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{value!r:.80} is no list")
+        return tuple(_decoded(arguments[0], entry) for entry in value)
+    if origin in (Union, UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _decoded(next(kind for kind in arguments if kind is not type(None)), value)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{value!r:.80} is none of {arguments}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ValueError(f"{value!r:.80} is no {hint.__name__}")
+    return value

@@ -1,0 +1,1 @@
+"""Several hosts as one engine: who joins, who runs what, who has died."""

@@ -1,0 +1,42 @@
+"""Formation: what the head tells every rank: who is in the group, which model, who runs what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from banyan.core.layout import Layout
+from banyan.engine.comm.roster import Roster
+from banyan.engine.config import EngineConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """A checkpoint by what is in it: ``digest`` is over the contents of all its files."""
+
+    name: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Communication:
+    """``algorithm``: ``auto`` or the name of a collective. ``payload``: what crosses hosts:
+    ``exact``, ``bf16`` or ``int8``."""
+
+    algorithm: str = "auto"
+    payload: str = "exact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formation:
+    """Rank 0 is the engine's own process on the head, which schedules and samples; the others
+    follow its step plans. ``pages`` is the size of every rank's KV cache in pages.
+    ``micro_batch_tokens``: rows that travel a pipeline at a time."""
+
+    roster: Roster
+    layout: Layout
+    model: ModelIdentity
+    config: EngineConfig
+    communication: Communication = Communication()
+    pages: int = 0
+    micro_batch_tokens: int = 256

@@ -1,0 +1,157 @@
+"""Handshake: how two ends of a socket prove to each other that they know the same key.
+
+    accepting end                          connecting end
+    MAGIC, nonce a              ->
+                                <-         MAGIC, nonce b, hello, HMAC(key, "connect" a b hello)
+    verdict, HMAC(key, "accept" b a hello) ->
+
+The key never travels and both nonces are fresh, so an overheard handshake opens nothing. Every
+message has a fixed or capped length and the whole must end within ``timeout_s``, so a stranger can
+hold neither memory nor time. HMAC-SHA256 (RFC 2104). What follows is in the clear unless the
+socket is TLS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from banyan import __version__
+from banyan.core.errors import JoinRefused
+
+MAGIC: Final = b"BANYAN\x00\x01"
+NONCE_BYTES: Final = 32
+MAC_BYTES: Final = 32
+MAX_HELLO_BYTES: Final = 1024
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+
+_ACCEPTED: Final = b"\x00"
+_WRONG_KEY: Final = b"\x01"
+_WRONG_VERSION: Final = b"\x02"
+
+Hello = Mapping[str, str | int]
+
+
+def accept(
+    connection: socket.socket, key: bytes, *, timeout_s: float = HANDSHAKE_TIMEOUT_S
+) -> Hello:
+    """Challenge whoever connected; what it says of itself.
+
+    Raises ``JoinRefused`` with the reason. The socket is then the caller's to close.
+    """
+    stream = _Stream(connection, timeout_s)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    stream.send(MAGIC + nonce)
+    if stream.read(len(MAGIC)) != MAGIC:
+        raise JoinRefused("What connected does not speak Banyan's protocol.")
+    theirs = stream.read(NONCE_BYTES)
+    (length,) = struct.unpack(">H", stream.read(2))
+    if length > MAX_HELLO_BYTES:
+        raise JoinRefused(f"A hello of {length} bytes; MAX_HELLO_BYTES = {MAX_HELLO_BYTES}.")
+    hello = stream.read(length)
+    if not hmac.compare_digest(stream.read(MAC_BYTES), _mac(key, b"connect", nonce, theirs, hello)):
+        stream.send(_WRONG_KEY + bytes(MAC_BYTES))
+        raise JoinRefused("What connected does not know the token.")
+    said = _parsed(hello)
+    matches = said.get("version") == __version__
+    proof = _mac(key, b"accept", theirs, nonce, hello)
+    stream.send((_ACCEPTED if matches else _WRONG_VERSION) + proof)
+    if not matches:
+        raise JoinRefused(f"What connected is Banyan {said.get('version')}; this is {__version__}.")
+    stream.release()
+    return said
+
+
+def connect(
+    connection: socket.socket,
+    key: bytes,
+    hello: Hello,
+    *,
+    timeout_s: float = HANDSHAKE_TIMEOUT_S,
+) -> None:
+    """Answer the challenge of the accepting end and check that it knows the key, too.
+
+    Raises ``JoinRefused`` with the reason.
+    """
+    stream = _Stream(connection, timeout_s)
+    if stream.read(len(MAGIC)) != MAGIC:
+        raise JoinRefused(
+            "What listens there does not speak Banyan's protocol.",
+            remedy="Check the port: it is the cluster's, not the one of the web page.",
+        )
+    theirs = stream.read(NONCE_BYTES)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    body = json.dumps({**hello, "version": __version__}, separators=(",", ":")).encode()
+    proof = _mac(key, b"connect", theirs, nonce, body)
+    stream.send(MAGIC + nonce + struct.pack(">H", len(body)) + body + proof)
+    verdict = stream.read(1)
+    proven = hmac.compare_digest(stream.read(MAC_BYTES), _mac(key, b"accept", nonce, theirs, body))
+    if verdict == _WRONG_KEY or not proven:
+        raise JoinRefused("The token is wrong.", remedy="The head prints the token at its start.")
+    if verdict == _WRONG_VERSION:
+        raise JoinRefused(
+            f"The head runs another version of Banyan than this {__version__}.",
+            remedy="Install the same version on every host.",
+        )
+    stream.release()
+
+
+class _Stream:
+    """Exact reads and writes that together end by one deadline."""
+
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+        self._connection = connection
+        self._before = connection.gettimeout()
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+
+    def read(self, length: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < length:
+            part = self._do(lambda: self._connection.recv(length - len(parts)))
+            if not part:
+                raise JoinRefused("The other end hung up in the middle of the handshake.")
+            parts += part
+        return bytes(parts)
+
+    def send(self, data: bytes) -> None:
+        self._do(lambda: self._connection.sendall(data) or b"")
+
+    def release(self) -> None:
+        """Give the socket its own time-out back."""
+        self._connection.settimeout(self._before)
+
+    def _do(self, operation: Callable[[], bytes]) -> bytes:
+        left = self._deadline - time.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError
+            self._connection.settimeout(left)
+            return operation()
+        except TimeoutError:
+            raise JoinRefused(
+                f"The other end did not finish the handshake within {self._timeout_s:g} s."
+            ) from None
+        except OSError as error:
+            raise JoinRefused(f"The connection broke in the handshake: {error}.") from None
+
+
+def _mac(key: bytes, role: bytes, first: bytes, second: bytes, hello: bytes) -> bytes:
+    return hmac.new(key, role + first + second + hello, hashlib.sha256).digest()
+
+
+def _parsed(hello: bytes) -> Hello:
+    try:
+        said = json.loads(hello)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise JoinRefused("The hello is not a JSON object.")
+    return said
