@@ -21,6 +21,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from banyan import __version__
@@ -115,7 +116,7 @@ class _Stream:
     def read(self, length: int) -> bytes:
         parts = bytearray()
         while len(parts) < length:
-            part = self._do(lambda: self._connection.recv(length - len(parts)))
+            part = self._do(partial(self._connection.recv, length - len(parts)))
             if not part:
                 raise JoinRefused("The other end hung up in the middle of the handshake.")
             parts += part
