@@ -67,7 +67,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Ranks that split the same layers by tensor parallel; ``shares[i]`` belongs to ``ranks[i]``."""
+    """Ranks that split the same layers by tensor parallel; ``shares[i]`` is for ``ranks[i]``."""
 
     ranks: tuple[int, ...]
     shares: tuple[Share, ...]
