@@ -31,6 +31,8 @@ class Batch:
 
     ``tokens`` int64 [T]; ``positions`` int64 [T]; ``logit_rows`` int64 [R] are the rows whose
     logits are wanted (the last token of each sequence that samples, every row of one that scores).
+    ``whole_rows`` bool [R]: which of those need every token's logit; of the others the likeliest
+    candidates are enough (None: all are needed whole).
     """
 
     id: int
@@ -38,6 +40,7 @@ class Batch:
     positions: Tensor
     spans: tuple[Span, ...]
     logit_rows: Tensor
+    whole_rows: Tensor | None = None
 
 
 class LayerKV(Protocol):

@@ -30,13 +30,22 @@ class Communication:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formation:
     """Rank 0 is the engine's own process on the head, which schedules and samples; the others
-    follow its step plans. ``pages`` is the size of every rank's KV cache in pages.
-    ``micro_batch_tokens``: rows that travel a pipeline at a time."""
+    follow its step plans. ``micro_batch_tokens``: rows that travel a pipeline at a time."""
 
     roster: Roster
     layout: Layout
     model: ModelIdentity
     config: EngineConfig
     communication: Communication = Communication()
-    pages: int = 0
     micro_batch_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What one rank's process is given: its number, its bound listener, and the descriptors of
+    its host's shared memory (none where it is alone on its host)."""
+
+    formation: Formation
+    rank: int
+    listener_fd: int
+    memory_fds: tuple[int, ...] = ()

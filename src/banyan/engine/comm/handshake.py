@@ -22,7 +22,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from banyan import __version__
 from banyan.core.errors import JoinRefused
@@ -38,6 +38,7 @@ _WRONG_KEY: Final = b"\x01"
 _WRONG_VERSION: Final = b"\x02"
 
 Hello = Mapping[str, str | int]
+Result = TypeVar("Result")
 
 
 def accept(
@@ -123,13 +124,13 @@ class _Stream:
         return bytes(parts)
 
     def send(self, data: bytes) -> None:
-        self._do(lambda: self._connection.sendall(data) or b"")
+        self._do(partial(self._connection.sendall, data))
 
     def release(self) -> None:
         """Give the socket its own time-out back."""
         self._connection.settimeout(self._before)
 
-    def _do(self, operation: Callable[[], bytes]) -> bytes:
+    def _do(self, operation: Callable[[], Result]) -> Result:
         left = self._deadline - time.monotonic()
         try:
             if left <= 0:
