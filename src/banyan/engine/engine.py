@@ -3,7 +3,7 @@
     chat / complete / score            any thread: text -> tokens -> a Request
       StepLoop (loop.py)               one thread:
         Scheduler.next (scheduler.py)    -> Batch: which tokens of which sequences, which KV pages
-        Runner.run (runner.py)           -> logits: model.py through block.py, attention over kv.py
+        Runner.start (runner.py)         -> logits: model.py through block.py, attention over kv.py
         Request.take                     -> tokens drawn (sampler.py), text and events to the caller
         Scheduler.finish                 pages of what has ended are free again
 

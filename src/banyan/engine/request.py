@@ -32,6 +32,11 @@ class Request(ABC):
     def needs_computing(self) -> bool:
         return self.next_logit < self.max_length - 1
 
+    @property
+    def needs_whole_logits(self) -> bool:
+        """False where the likeliest candidates of each row are enough."""
+        return True
+
     @abstractmethod
     def take(self, logits: Tensor, first: int, known: list[int]) -> int | None:
         """Use the logits [N, vocab] of positions first .. first + N - 1 of the tokens ``known``.

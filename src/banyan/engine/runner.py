@@ -1,8 +1,8 @@
-"""Runner: what one rank holds and does in a step: its model, its KV cache, its communication."""
+"""Runner: what a single rank holds and does in a step: its model and its KV cache."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -53,7 +53,7 @@ def count_pages(model: Forward, config: EngineConfig) -> int:
 
 
 class Runner:
-    """Turns a batch into logits; the same on every rank."""
+    """A ``StepRunner`` that is alone: it has its batch's logits at once."""
 
     def __init__(self, model: Forward, *, pages: int, page_size: int, comm: Comm) -> None:
         self.kv = PagedKV(
@@ -68,6 +68,10 @@ class Runner:
         self._comm = comm
 
     @torch.inference_mode()
-    def run(self, batch: Batch) -> Tensor:
-        """Float32 logits [R, vocab] of the batch's logit rows."""
-        return self._model.forward(batch, self.kv.layers, self._comm)
+    def start(self, batch: Batch) -> Callable[[], Tensor]:
+        """See ``StepRunner``."""
+        logits = self._model.forward(batch, self.kv.layers, self._comm)
+        return lambda: logits
+
+    def close(self) -> None:
+        """Nobody else is to be told."""
