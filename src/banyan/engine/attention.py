@@ -10,7 +10,7 @@ arithmetic. ``kv.py`` holds the pools themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -37,13 +37,14 @@ class DecodeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryBlock:
-    """Rows [start, end) of the batch see keys [low, high) of the gathered pages under ``mask``."""
+    """Rows [start, end) of the batch see keys [low, high) of the gathered pages under ``mask``
+    (None: as many queries as keys, each seeing those up to its own)."""
 
     start: int
     end: int
     low: int
     high: int
-    mask: Tensor
+    mask: Tensor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class AttentionPlan:
 
 
 def plan_attention(
-    batch: Batch, *, page_size: int, window: int | None, dtype: torch.dtype
+    batch: Batch, *, page_size: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> AttentionPlan:
     """Plan one step for the layers of one sliding window (None: all positions are seen)."""
     slots = torch.empty_like(batch.positions)
@@ -76,12 +77,40 @@ def plan_attention(
         positions = batch.positions[rows]
         slots[rows] = pages[positions // page_size] * page_size + positions % page_size
         if span.length > 1:
-            prefills.append(_prefill(span, pages, page_size, window, dtype))
+            if device.type == "cuda" and span.length == span.context and window is None:
+                prefills.append(_whole_prefill(span, pages))
+            else:
+                prefills.append(_prefill(span, pages, page_size, window, dtype))
         else:
             length = span.context - _first_page(span.context, page_size, window) * page_size
             buckets.setdefault((-(-length // page_size) - 1).bit_length(), []).append(span)
     groups = [_decode_group(group, page_size, window, dtype) for group in buckets.values()]
-    return AttentionPlan(slots=slots, decodes=tuple(groups), prefills=tuple(prefills))
+    return AttentionPlan(
+        slots=slots.to(device),
+        decodes=tuple(_moved(group, device) for group in groups),
+        prefills=tuple(_moved_prefill(prefill, device) for prefill in prefills),
+    )
+
+
+def _moved(group: DecodeGroup, device: torch.device) -> DecodeGroup:
+    return DecodeGroup(
+        rows=group.rows.to(device), pages=group.pages.to(device), mask=group.mask.to(device)
+    )
+
+
+def _moved_prefill(prefill: Prefill, device: torch.device) -> Prefill:
+    blocks = [
+        block if block.mask is None else replace(block, mask=block.mask.to(device))
+        for block in prefill.blocks
+    ]
+    return Prefill(pages=prefill.pages.to(device), blocks=tuple(blocks))
+
+
+def _whole_prefill(span: Span, pages: Tensor) -> Prefill:
+    """A whole prompt in one block: a card's causal kernel needs no mask and skips the hidden."""
+    end = span.start + span.length
+    block = QueryBlock(start=span.start, end=end, low=0, high=span.length, mask=None)
+    return Prefill(pages=pages, blocks=(block,))
 
 
 def _first_page(context: int, page_size: int, window: int | None) -> int:
@@ -173,7 +202,12 @@ def attend_prefill(
         seen = slice(block.low, block.high)
         queries = q[block.start : block.end].transpose(0, 1)[None]
         attended = F.scaled_dot_product_attention(
-            queries, k[:, :, seen], v[:, :, seen], attn_mask=block.mask, scale=scale
+            queries,
+            k[:, :, seen],
+            v[:, :, seen],
+            attn_mask=block.mask,
+            is_causal=block.mask is None,
+            scale=scale,
         )
         out[block.start : block.end] = attended[0].transpose(0, 1)
 

@@ -18,6 +18,8 @@ from banyan.engine.attention import (
 )
 from banyan.engine.batch import Batch
 
+CPU = torch.device("cpu")
+
 
 def page_bytes(
     *, layers: int, kv_heads: int, head_dim: int, page_size: int, dtype: torch.dtype
@@ -38,10 +40,12 @@ class PagedKV:
         pages: int,
         page_size: int,
         dtype: torch.dtype,
+        device: torch.device = CPU,
     ) -> None:
         shape = (pages, page_size, kv_heads, head_dim)
         self.page_size = page_size
         self.dtype = dtype
+        self.device = device
         self.layers = [LayerPages(self, shape) for _ in range(layers)]
         self.size_bytes = pages * page_bytes(
             layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
@@ -56,7 +60,11 @@ class PagedKV:
             self._plans = {}
         if window not in self._plans:
             self._plans[window] = plan_attention(
-                batch, page_size=self.page_size, window=window, dtype=self.dtype
+                batch,
+                page_size=self.page_size,
+                window=window,
+                dtype=self.dtype,
+                device=self.device,
             )
         return self._plans[window]
 
@@ -66,8 +74,8 @@ class LayerPages:
 
     def __init__(self, cache: PagedKV, shape: tuple[int, int, int, int]) -> None:
         self._cache = cache
-        self.keys = _untouched_zeros(shape, cache.dtype)
-        self.values = _untouched_zeros(shape, cache.dtype)
+        self.keys = _untouched_zeros(shape, cache.dtype, cache.device)
+        self.values = _untouched_zeros(shape, cache.dtype, cache.device)
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, batch: Batch, *, scale: float, window: int | None
@@ -87,8 +95,11 @@ class LayerPages:
         return out
 
 
-def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Zeros that take no memory until written; masked keys must be finite, so not ``empty``."""
+def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that take no memory of a host until written; masked keys must be finite, so not
+    ``empty``."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
     count = dtype.itemsize
     for size in shape:
         count *= size

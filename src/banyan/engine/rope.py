@@ -23,6 +23,9 @@ class Rotation:
     cos: Tensor
     sin: Tensor
 
+    def to(self, device: torch.device) -> Rotation:
+        return Rotation(self.cos.to(device), self.sin.to(device))
+
 
 class Rope:
     """One way of turning positions into angles."""
