@@ -38,6 +38,7 @@
     ├── ClusterError                 the operator    503     9
     │   ├── JoinRefused              the operator    503     9
     │   ├── HostUnreachable          the operator    503     9
+    │   ├── PeerLost                 the operator    503     9
     │   ├── PlanImpossible           the operator    500     9
     │   └── ClusterDown              wait, then retry 503    9
     ├── InternalError                the operator    500     1
@@ -277,6 +278,10 @@ class JoinRefused(ClusterError):
 
 class HostUnreachable(ClusterError):
     """Nothing answers at a host's address, or ssh could not start it."""
+
+
+class PeerLost(ClusterError):
+    """The connection to another rank broke in the middle of the work; the message names it."""
 
 
 class PlanImpossible(ClusterError):
