@@ -23,13 +23,16 @@ from banyan.engine.stored import Stored
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """``norm_offset`` is what must be added to every norm's weights as stored; ``interleaved``
-    says that the rows of q and k are stored in the order of interleaved rotation."""
+    says that the rows of q and k are stored in the order of interleaved rotation. One that is a
+    share of a pipeline's stage may lack the model's start (``embedding``) or end."""
 
     source: str
     config: ModelConfig
     tensors: Mapping[str, Stored]
     norm_offset: float = 0.0
     interleaved: bool = False
+    has_start: bool = True
+    has_end: bool = True
 
     def tensor(self, name: str, *shape: int) -> Stored:
         """The tensor ``name``, its rows in the engine's order.

@@ -145,7 +145,8 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """How an engine shall run. Sizes in bytes; ``threads`` 0 is every core.
+    """How an engine shall run. Sizes in bytes; ``threads`` 0 is every core. ``device``: ``cpu`` or
+    ``cuda:N``.
 
     ``packed_copy`` keeps a bf16 copy beside packed weights: prefill is then as fast as in bf16,
     for the memory of both.
@@ -159,6 +160,7 @@ class EngineConfig:
     max_waiting: int = 256
     page_size: int = 16
     packed_copy: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -176,9 +178,11 @@ class EngineConfig:
     def resolve(self, *, bf16_is_fast: bool | None = None) -> EngineConfig:
         """The same choices with "auto" and 0 replaced by what this machine is.
 
-        Auto is bf16 where the processor multiplies it (AMX or AVX512-BF16) and fp32 elsewhere.
+        Auto is bf16 on cards and where the processor multiplies it (AMX or AVX512-BF16), and fp32
+        elsewhere.
         """
         fast = has_fast_bf16() if bf16_is_fast is None else bf16_is_fast
+        fast = fast or self.device != "cpu"
         precision: Precision = self.precision
         if precision == "auto":
             precision = "bf16" if fast else "fp32"

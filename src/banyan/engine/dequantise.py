@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from banyan.core.errors import CheckpointInvalid
 from banyan.engine import stored as formats
 from banyan.engine.stored import Format, Stored
 
@@ -53,17 +54,26 @@ def dequantise(tensor: Stored, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def dequantise_rows(tensor: Stored, rows: Tensor) -> Tensor:
     """Some ``rows`` int64 [n] of a matrix as float32 [n, columns]."""
-    return _numbers(tensor.format, torch.from_numpy(tensor.data[rows.numpy()])).float()
+    return _numbers(tensor, torch.from_numpy(tensor.data[rows.numpy()])).float()
 
 
 def affine_rows(tensor: Stored) -> Affine:
-    """A block-quantised matrix as one ``Affine`` with blocks = its rows."""
+    """A block-quantised matrix as one ``Affine`` with blocks = its rows.
+
+    A cut matrix must begin and end where a group of numbers that share a scale does.
+    """
     affine = _DECODERS[tensor.format](_blocks(tensor.format, torch.from_numpy(tensor.data.copy())))
     rows, grain = tensor.shape[0], affine.codes.shape[-1]
+    if tensor.lead % grain or tensor.shape[-1] % grain:
+        raise CheckpointInvalid(
+            f"Tensor {tensor.name} is cut inside a group of {grain} {tensor.format.name} numbers."
+        )
+    first = tensor.lead // grain
+    groups = slice(first, first + tensor.shape[-1] // grain)
     return Affine(
-        affine.codes.reshape(rows, -1, grain),
-        affine.scale.reshape(rows, -1, 1),
-        None if affine.offset is None else affine.offset.reshape(rows, -1, 1),
+        affine.codes.reshape(rows, -1, grain)[:, groups],
+        affine.scale.reshape(rows, -1, 1)[:, groups],
+        None if affine.offset is None else affine.offset.reshape(rows, -1, 1)[:, groups],
     )
 
 
@@ -76,14 +86,17 @@ def _chunks(tensor: Stored) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, tensor.data.shape[0], step):
         rows = slice(start, start + step)
         # A copy, because torch takes no read-only memory; one chunk at a time it costs nothing.
-        yield rows, _numbers(tensor.format, torch.from_numpy(np.array(tensor.data[rows])))
+        yield rows, _numbers(tensor, torch.from_numpy(np.array(tensor.data[rows])))
 
 
-def _numbers(fmt: Format, rows: Tensor) -> Tensor:
-    """uint8 [rows, bytes] -> [rows, columns], in the file's own type where that is plain."""
+def _numbers(tensor: Stored, rows: Tensor) -> Tensor:
+    """Some of its rows, uint8 [n, bytes] -> [n, columns], in the file's own type where that is
+    plain."""
+    fmt = tensor.format
     if fmt in _PLAIN:
         return rows.view(_PLAIN[fmt])
-    return _DECODERS[fmt](_blocks(fmt, rows)).numbers().view(rows.shape[0], -1)
+    whole = _DECODERS[fmt](_blocks(fmt, rows)).numbers().view(rows.shape[0], -1)
+    return whole[:, tensor.lead : tensor.lead + _columns(tensor)]
 
 
 def _blocks(fmt: Format, rows: Tensor) -> Tensor:

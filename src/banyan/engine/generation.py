@@ -15,6 +15,7 @@ from banyan.core.types import FinishReason, Sampling, TokenLogprob, Usage
 from banyan.engine.request import Request
 from banyan.engine.sampler import Likelihood, likelihoods, sample
 from banyan.engine.stopping import StopFilter
+from banyan.engine.vocabulary import CANDIDATES
 
 if TYPE_CHECKING:
     from banyan.engine.tokenizer import Tokenizer
@@ -64,6 +65,18 @@ class Generation(Request):
             self.outputs.put(TokenReady(text=prompt_text))
         if not self.needs_computing:
             self._finish("length")
+
+    @property
+    def needs_whole_logits(self) -> bool:
+        """False for plain greedy and for top-k among the candidates."""
+        chosen = self._sampling
+        penalised = (
+            chosen.repetition_penalty != 1.0
+            or chosen.presence_penalty != 0.0
+            or chosen.frequency_penalty != 0.0
+        )
+        few = chosen.temperature == 0 or 0 < chosen.top_k <= CANDIDATES
+        return penalised or chosen.logprobs is not None or not few
 
     def take(self, logits: Tensor, first: int, known: list[int]) -> int | None:
         targets = known[first + 1 : first + 1 + len(logits)]

@@ -19,6 +19,7 @@ from banyan.engine import stored as formats
 from banyan.engine.dequantise import affine_rows, dequantise
 from banyan.engine.stored import Stored, joined
 
+CPU: Final = torch.device("cpu")
 ROWS_HINT: Final = 16  # the batch the block order is chosen for; others run as well in it
 WIDE_ROWS: Final = 12  # from so many rows a bf16 product is faster than a packed one
 GRAIN: Final = 32  # numbers that share a scale in the packed form
@@ -143,12 +144,19 @@ class Stacked:
 
 
 def make_dense(
-    matrices: Sequence[Stored], bias: Tensor | None, dtype: torch.dtype, *, reorder: bool = True
+    matrices: Sequence[Stored],
+    bias: Tensor | None,
+    dtype: torch.dtype,
+    *,
+    reorder: bool = True,
+    device: torch.device = CPU,
 ) -> Linear:
     """The matrices stacked by rows and multiplied out in ``dtype``."""
     tables = [dequantise(matrix, dtype) for matrix in matrices]
     weight = tables[0] if len(tables) == 1 else torch.cat(tables)
-    bias = None if bias is None else bias.to(dtype)
+    bias = None if bias is None else bias.to(device, dtype)
+    if device != CPU:
+        return Dense(weight.to(device), bias)
     if not reorder or not torch.backends.mkldnn.is_available():
         return Dense(weight, bias)
     return Reordered(
@@ -194,7 +202,7 @@ def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
 def _make_packed4(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Packed4:
     affine = affine_rows(matrix)
     rows = matrix.shape[0]
-    codes = affine.codes.view(rows, -1).to(torch.int32)
+    codes = affine.codes.reshape(rows, -1).to(torch.int32)
     zero = 8 * affine.scale if affine.offset is None else affine.offset + 8 * affine.scale
     scales_and_zeros = torch.cat((affine.scale, zero), dim=-1).transpose(0, 1)
     return Packed4(

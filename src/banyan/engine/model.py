@@ -11,21 +11,38 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from banyan.core.layout import Share
 from banyan.engine.batch import Batch, Comm, LayerKV
 from banyan.engine.block import BlockShape, Step, block
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, Precision
+from banyan.engine.cut import cut
+from banyan.engine.linear import CPU
 from banyan.engine.rope import Rope
 from banyan.engine.weights import Weights, activation_dtype, load_weights
 
 
 class Model:
-    """``dtype`` is that of the activations, and so of the keys and values it hands out."""
+    """A whole model, or one rank's share of one: then ``config`` is that of the share, ``vocab`` is
+    the size of the whole vocabulary, and ``comm`` sums over the ranks of the stage.
 
-    def __init__(self, config: ModelConfig, weights: Weights, dtype: torch.dtype) -> None:
+    ``dtype`` is that of the activations, and so of the keys and values it hands out.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        dtype: torch.dtype,
+        *,
+        vocab: int | None = None,
+        device: torch.device = CPU,
+    ) -> None:
         self.config = config
         self.weights = weights
         self.dtype = dtype
+        self.device = device
+        self._splits_vocabulary = vocab is not None and vocab != config.vocab
         self._ropes = [Rope(rope, config.head_dim) for rope in config.ropes]
         self._shapes = [BlockShape.of_layer(config, layer, dtype) for layer in range(config.layers)]
 
@@ -36,35 +53,72 @@ class Model:
     @torch.inference_mode()
     def forward(self, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
         """Float32 logits [R, vocab] of ``batch.logit_rows``; ``kv[i]`` is layer i's."""
-        x = self.weights.embedding(batch.tokens)
-        rotations = [rope.rotation(batch, self.dtype) for rope in self._ropes]
+        return self.logits(self.run_layers(self.embed(batch, comm), batch, kv, comm), batch)
+
+    def embed(self, batch: Batch, comm: Comm) -> Tensor:
+        """The first stage's start: tokens to float32 [T, hidden]."""
+        if self.weights.embedding is None:
+            raise RuntimeError("this stage has no embedding")
+        x = self.weights.embedding(batch.tokens).to(self.device)
+        if self._splits_vocabulary:
+            x = comm.all_reduce(x.to(self.dtype)).float()
+        return x
+
+    def run_layers(self, x: Tensor, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
+        """Float32 [T, hidden] through this stage's layers."""
+        rotations = [rope.rotation(batch, self.dtype).to(self.device) for rope in self._ropes]
         step = Step(batch, comm)
         for layer, (shape, rope) in enumerate(
             zip(self._shapes, self.config.layer_ropes, strict=True)
         ):
             with self.weights.layer(layer) as weights:
                 x = block(x, weights, kv[layer], step, rotations[rope], shape)
-        normed = self.weights.norm(x.index_select(0, batch.logit_rows))
-        return self.weights.head(normed.to(self.dtype)).float()
+        return x
+
+    def logits(self, x: Tensor, batch: Batch) -> Tensor:
+        """The last stage's end: float32 logits [R, own vocabulary], on the CPU."""
+        if self.weights.head is None:
+            raise RuntimeError("this stage has no head")
+        rows = x.index_select(0, batch.logit_rows.to(self.device))
+        normed = self.weights.head.norm(rows)
+        return self.weights.head.linear(normed.to(self.dtype)).float().cpu()
 
 
 def load_model(
-    path: Path, precision: Precision = "auto", threads: int = 0, *, packed_copy: bool = False
+    path: Path,
+    precision: Precision = "auto",
+    threads: int = 0,
+    *,
+    packed_copy: bool = False,
+    share: Share | None = None,
+    device: str = "cpu",
 ) -> Model:
-    """Read a GGUF file or a Hugging Face folder into memory.
+    """Read a GGUF file or a Hugging Face folder into memory, or one rank's ``share`` of it.
 
     ``precision`` and ``threads`` as in ``EngineConfig`` ("auto" and 0 are resolved for this
     machine); the process computes with ``threads`` threads from then on. Raises
     ``CheckpointInvalid`` and ``UnsupportedModel``.
     """
-    chosen = EngineConfig(precision=precision, threads=threads, packed_copy=packed_copy).resolve()
+    chosen = EngineConfig(
+        precision=precision, threads=threads, packed_copy=packed_copy, device=device
+    ).resolve()
     checkpoint = open_checkpoint(path)
+    vocab = checkpoint.config.vocab
+    if share is not None:
+        checkpoint = cut(checkpoint, share)
+    place = torch.device(chosen.device)
     # Layers are loaded side by side; threads within an operation would wait for each other.
     torch.set_num_threads(1)
     try:
         weights = load_weights(
-            checkpoint, chosen.precision, chosen.threads, copy=chosen.packed_copy
+            checkpoint,
+            chosen.precision,
+            chosen.threads,
+            copy=chosen.packed_copy,
+            first_token=0 if share is None else share.vocab.begin,
+            device=place,
         )
     finally:
         torch.set_num_threads(chosen.threads)
-    return Model(checkpoint.config, weights, activation_dtype(chosen.precision))
+    dtype = activation_dtype(chosen.precision)
+    return Model(checkpoint.config, weights, dtype, vocab=vocab, device=place)

@@ -21,7 +21,7 @@ class RmsNorm:
 
     @classmethod
     def of(cls, weight: Tensor, eps: float) -> RmsNorm:
-        return cls(weight.float(), torch.tensor(eps, dtype=torch.float32))
+        return cls(weight.float(), torch.tensor(eps, dtype=torch.float32, device=weight.device))
 
     @property
     def size_bytes(self) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banyan.core.errors import CheckpointInvalid
+from banyan.core.layout import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,21 +46,48 @@ Q6_K = Format("Q6_K", 256, 210)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """``data`` uint8 [rows, bytes of a row]; ``shape`` as in torch, the last axis along a row."""
+    """``data`` uint8 [rows, bytes of a row]; ``shape`` as in torch, the last axis along a row.
+
+    ``lead`` numbers at the start of each row, and whatever its last block holds beyond the shape,
+    belong to neighbours: a cut that falls inside a block keeps the block.
+    """
 
     name: str
     format: Format
     shape: tuple[int, ...]
     data: Bytes
+    lead: int = 0
 
     @property
     def size_bytes(self) -> int:
         return int(self.data.size)
 
+    def rows(self, interval: Interval) -> Stored:
+        """The rows of a matrix, or numbers of a vector, in ``interval`` (a view)."""
+        if len(self.shape) == 1:
+            return self.columns(interval)
+        shape = (interval.size, *self.shape[1:])
+        return replace(self, shape=shape, data=self.data[interval.begin : interval.end])
+
+    def columns(self, interval: Interval) -> Stored:
+        """The numbers in ``interval`` of every row, with the whole blocks they are in (a view)."""
+        block = self.format.block
+        begin, end = self.lead + interval.begin, self.lead + interval.end
+        first, last = begin // block, -(-end // block)
+        size = self.format.block_bytes
+        return replace(
+            self,
+            shape=(*self.shape[:-1], interval.size),
+            data=self.data[:, first * size : last * size],
+            lead=begin - first * block,
+        )
+
     def reordered(self, rows: NDArray[np.int64]) -> Stored:
-        """The same matrix with its rows, or vector with its numbers, in another order (a copy)."""
-        lines = self.data.reshape(self.shape[0], -1)
-        return replace(self, data=lines[rows].reshape(self.data.shape))
+        """The same matrix with its rows, or vector with its numbers, in another order, or only some
+        of them, or some repeatedly (a copy)."""
+        lines = self.data.reshape(self.shape[0], -1)[rows]
+        data = lines if len(self.shape) > 1 else lines.reshape(1, -1)
+        return replace(self, shape=(len(rows), *self.shape[1:]), data=data)
 
 
 def stored(name: str, fmt: Format, shape: Sequence[int], raw: Bytes) -> Stored:
@@ -81,9 +109,9 @@ def stored(name: str, fmt: Format, shape: Sequence[int], raw: Bytes) -> Stored:
 
 def joined(parts: Sequence[Stored]) -> Stored:
     """Matrices of one format and width, stacked by rows (a copy)."""
-    return Stored(
+    return replace(
+        parts[0],
         name="+".join(part.name for part in parts),
-        format=parts[0].format,
         shape=(sum(part.shape[0] for part in parts), *parts[0].shape[1:]),
         data=np.concatenate([part.data for part in parts]),
     )

@@ -19,7 +19,7 @@ from banyan.core.errors import CheckpointInvalid
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import Precision
 from banyan.engine.dequantise import dequantise, dequantise_rows
-from banyan.engine.linear import Linear, make_dense, make_packed
+from banyan.engine.linear import CPU, Linear, make_dense, make_packed
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stored import Stored
 
@@ -48,28 +48,48 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The token table, left in the file: a step decodes only the rows it needs."""
+    """The token table, left in the file: a step decodes only the rows it needs.
+
+    ``first`` is the token of the table's first row, where it is a cut of the vocabulary.
+    """
 
     table: Stored
     scale: float
+    first: int = 0
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """int64 [T] -> float32 [T, hidden]."""
-        rows = dequantise_rows(self.table, tokens)
+        """int64 [T] -> float32 [T, hidden]; zeros for tokens that are not in the table."""
+        places = tokens - self.first
+        absent = (places < 0) | (places >= self.table.shape[0])
+        rows = dequantise_rows(self.table, places.masked_fill(absent, 0))
+        rows[absent] = 0.0
         return rows if self.scale == 1.0 else rows * self.scale
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last norm and the matrix from the stream to logits."""
+
+    norm: RmsNorm
+    linear: Linear
+
+    @property
+    def size_bytes(self) -> int:
+        return self.norm.size_bytes + self.linear.size_bytes
+
+
 class Weights(Protocol):
-    """What a model runs on."""
+    """What a model, or one stage of it, runs on."""
 
     @property
-    def embedding(self) -> Embedding: ...
+    def embedding(self) -> Embedding | None:
+        """None in all stages but the first."""
+        ...
 
     @property
-    def norm(self) -> RmsNorm: ...
-
-    @property
-    def head(self) -> Linear: ...
+    def head(self) -> Head | None:
+        """None in all stages but the last."""
+        ...
 
     @property
     def size_bytes(self) -> int: ...
@@ -83,60 +103,78 @@ class ResidentWeights:
     """Every layer in memory for good."""
 
     def __init__(
-        self, embedding: Embedding, layers: Sequence[LayerWeights], norm: RmsNorm, head: Linear
+        self, embedding: Embedding | None, layers: Sequence[LayerWeights], head: Head | None
     ) -> None:
         self.embedding = embedding
-        self.norm = norm
         self.head = head
         self._layers = [nullcontext(layer) for layer in layers]
-        self.size_bytes = (
-            sum(layer.size_bytes for layer in layers)
-            + head.size_bytes
-            + norm.size_bytes
-            + embedding.table.size_bytes
-        )
+        self.size_bytes = sum(layer.size_bytes for layer in layers)
+        self.size_bytes += 0 if head is None else head.size_bytes
+        self.size_bytes += 0 if embedding is None else embedding.table.size_bytes
 
     def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
         return self._layers[index]
 
 
 def load_weights(
-    checkpoint: Checkpoint, precision: Precision, threads: int, *, copy: bool = False
+    checkpoint: Checkpoint,
+    precision: Precision,
+    threads: int,
+    *,
+    copy: bool = False,
+    first_token: int = 0,
+    device: torch.device = CPU,
 ) -> ResidentWeights:
-    """Read every matrix once, layers in parallel. Raises ``CheckpointInvalid``."""
+    """Read every matrix once, layers in parallel. Raises ``CheckpointInvalid``.
+
+    Of a checkpoint that is one rank's share (``cut.py``), ``first_token`` is where its part of the
+    vocabulary begins.
+    """
     config = checkpoint.config
-    reader = _Reader(checkpoint, precision, copy=copy)
-    embedding = checkpoint.tensor("embedding", config.vocab, config.hidden)
-    head = embedding if config.tied else checkpoint.tensor("head", config.vocab, config.hidden)
+    reader = _Reader(checkpoint, precision, copy=copy, device=device)
     with ThreadPoolExecutor(threads) as pool:
-        whole = pool.submit(reader.linear, [head], None)
+        head = pool.submit(reader.head)
         layers = list(pool.map(reader.layer, range(config.layers)))
-    norm = reader.norm("norm", config.hidden)
     reader.check_all_used()
-    return ResidentWeights(
-        Embedding(embedding, config.embedding_scale), layers, norm, whole.result()
-    )
+    return ResidentWeights(reader.embedding(first_token), layers, head.result())
 
 
 class _Reader:
     """Turns a checkpoint's tensors into weights, and remembers which it has used."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, *, copy: bool) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision, *, copy: bool, device: torch.device
+    ) -> None:
         self._checkpoint = checkpoint
         self._config = checkpoint.config
         self._precision = precision
         self._copy = copy
+        self._device = device
         self._dtype = activation_dtype(precision)
         self._used: set[str] = set()
+
+    def embedding(self, first_token: int) -> Embedding | None:
+        if not self._checkpoint.has_start:
+            return None
+        config = self._config
+        table = self._checkpoint.tensor("embedding", config.vocab, config.hidden)
+        return Embedding(table, config.embedding_scale, first_token)
+
+    def head(self) -> Head | None:
+        if not self._checkpoint.has_end:
+            return None
+        name = "embedding" if self._config.tied else "head"
+        matrix = self._checkpoint.tensor(name, self._config.vocab, self._config.hidden)
+        return Head(self.norm("norm", self._config.hidden), self.linear([matrix], None))
 
     def linear(self, matrices: Sequence[Stored], bias: Tensor | None) -> Linear:
         if self._precision == "packed":
             return make_packed(matrices, bias, copy=self._copy)
-        return make_dense(matrices, bias, self._dtype)
+        return make_dense(matrices, bias, self._dtype, device=self._device)
 
     def norm(self, name: str, size: int) -> RmsNorm:
         weight = dequantise(self._tensor(name, size)) + self._checkpoint.norm_offset
-        return RmsNorm.of(weight, self._config.norm_eps)
+        return RmsNorm.of(weight.to(self._device), self._config.norm_eps)
 
     def layer(self, index: int) -> LayerWeights:
         config, prefix = self._config, f"layers.{index}."

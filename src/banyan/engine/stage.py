@@ -1,0 +1,124 @@
+"""Stage: one rank's part in computing a batch: its layers, between the stage before and the stage
+after.
+
+Activations cross from stage to stage by the first rank of each alone, in the activations' type; it
+shares what it received with its own stage by the collective that is there already: a sum in which
+all others put zeros.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from banyan.core.errors import ClusterError
+from banyan.engine.batch import Batch, Comm, LayerKV
+from banyan.engine.comm.tensors import bytes_of
+from banyan.engine.config import ModelConfig
+from banyan.engine.micro_batch import micro_batches
+
+
+class StageLink(Protocol):
+    """The way to a rank of another stage."""
+
+    def send(self, data: memoryview) -> None: ...
+
+    def recv_into(self, buffer: memoryview) -> None: ...
+
+
+class Part(Protocol):
+    """What a stage needs of its model (``model.Model`` is one); x is float32 [T, hidden]."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    def embed(self, batch: Batch, comm: Comm) -> Tensor: ...
+
+    def run_layers(self, x: Tensor, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor: ...
+
+    def logits(self, x: Tensor, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a rank stands in the pipeline. ``before`` and ``after`` lead to the neighbouring
+    stages, on the first rank of each stage only."""
+
+    is_first: bool = True
+    is_last: bool = True
+    micro_batch_tokens: int = 0
+    before: StageLink | None = None
+    after: StageLink | None = None
+
+
+class Stage:
+    """Computes batches in the order they are given."""
+
+    def __init__(self, part: Part, kv: Sequence[LayerKV], comm: Comm, place: Place) -> None:
+        self._part = part
+        self._kv = kv
+        self._comm = comm
+        self._place = place
+        self._sender = None if place.after is None else _Sender(place.after)
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> Tensor | None:
+        """Float32 logits [R, own vocabulary] in the last stage, None before it."""
+        place = self._place
+        alone = place.is_first and place.is_last
+        rows = len(batch.tokens) if alone else place.micro_batch_tokens
+        found = [self._piece(piece) for piece in micro_batches(batch, rows)]
+        return torch.cat(found) if place.is_last else None
+
+    def _piece(self, piece: Batch) -> Tensor:
+        """The logits of one micro-batch; before the last stage, its activations."""
+        part, place = self._part, self._place
+        x = part.embed(piece, self._comm) if place.is_first else self._received(piece)
+        x = part.run_layers(x, piece, self._kv, self._comm)
+        if place.is_last:
+            return part.logits(x, piece)
+        if self._sender is not None:
+            self._sender.put(x.to("cpu", part.dtype))
+        return x
+
+    def _received(self, piece: Batch) -> Tensor:
+        shape = (len(piece.tokens), self._part.config.hidden)
+        x = torch.zeros(shape, dtype=self._part.dtype)
+        if self._place.before is not None:
+            self._place.before.recv_into(bytes_of(x))
+        return self._comm.all_reduce(x.to(self._part.device)).float()
+
+
+class _Sender:
+    """A thread that sends, so that the next micro-batch is computed meanwhile."""
+
+    def __init__(self, link: StageLink) -> None:
+        self._link = link
+        self._queue: SimpleQueue[Tensor] = SimpleQueue()
+        self._failure: ClusterError | None = None
+        threading.Thread(target=self._run, name="stage sender", daemon=True).start()
+
+    def put(self, x: Tensor) -> None:
+        """Raises what sending an earlier one raised."""
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put(x.contiguous())
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._link.send(bytes_of(self._queue.get()))
+        except ClusterError as error:
+            self._failure = error
