@@ -24,6 +24,7 @@ from banyan.engine import reference
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.model import load_model
+from banyan.engine.runner import alone
 from banyan.engine.template import ChatTemplate
 from banyan.engine.tokenizer import Tokenizer
 
@@ -219,7 +220,7 @@ def test_the_packaged_model_writes_in_a_batch_what_the_reference_writes(models_h
     model = load_model(path, "fp32", 1)
     tokenizer = Tokenizer.load(path)
     config = EngineConfig(precision="fp32", threads=1, max_batch_tokens=16).resolve()
-    engine = Engine(model, tokenizer, ChatTemplate.load(path), config)
+    engine = Engine(alone(model, config), tokenizer, ChatTemplate.load(path), config)
     prompts = ["The capital of France is", "def add(a, b):", "Once upon a time there was a"]
     try:
         texts = all_at_once(engine, prompts, Sampling(temperature=0, max_tokens=12))

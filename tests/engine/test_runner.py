@@ -17,7 +17,11 @@ def test_pages_fill_the_bytes_given_but_no_more_than_can_be_used(tmp_path: Path)
     model = load_model(write_toy(tmp_path), "fp32", 1)
 
     def pages(kv_cache_bytes: int) -> int:
-        return count_pages(model, EngineConfig(kv_cache_bytes=kv_cache_bytes, max_sequences=4))
+        return count_pages(
+            model.config,
+            model.dtype,
+            EngineConfig(kv_cache_bytes=kv_cache_bytes, max_sequences=4),
+        )
 
     assert pages(10 * ONE_PAGE + 7) == 10
     assert pages(1 << 40) == 4 * CONTEXT // 16

@@ -16,6 +16,7 @@ from banyan.engine import reference
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.model import Model, load_model
+from banyan.engine.runner import alone
 from banyan.engine.template import ChatTemplate
 from banyan.engine.tokenizer import Tokenizer
 
@@ -67,7 +68,7 @@ class Bench:
             kv_cache_bytes=pages * page_bytes,
             **{"max_batch_tokens": 32, "max_sequences": 8, **limits},
         )
-        engine = Engine(self.model, self.tokenizer, self.template, config)
+        engine = Engine(alone(self.model, config), self.tokenizer, self.template, config)
         self.engines.append(engine)
         return engine
 

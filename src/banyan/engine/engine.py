@@ -21,16 +21,17 @@ from banyan.core.errors import BanyanError, ContextTooLong, InputError, Unsuppor
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine import sampler
-from banyan.engine.batch import OneRank
+from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
 from banyan.engine.conversation import encode_conversation
 from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load_model
 from banyan.engine.pages import PagePool
-from banyan.engine.runner import Forward, Runner, count_pages
+from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.scoring import ScoreCall
+from banyan.engine.seat import lead
 from banyan.engine.stats import EngineStats
 from banyan.engine.template import ChatTemplate
 from banyan.engine.tokenizer import Tokenizer
@@ -39,13 +40,13 @@ from banyan.engine.tokenizer import Tokenizer
 class Engine:
     """A ``ChatModel``, ``TextModel``, ``TextScorer`` and ``TokenCounter``; thread-safe.
 
-    ``config`` must be resolved (``EngineConfig.resolve``). ``template`` None: the model has no
-    chat template and ``chat`` is refused.
+    ``loaded`` is what computes; ``config`` must be resolved (``EngineConfig.resolve``).
+    ``template`` None: the model has no chat template and ``chat`` is refused.
     """
 
     def __init__(
         self,
-        model: Forward,
+        loaded: Loaded,
         tokenizer: Tokenizer,
         template: ChatTemplate | None,
         config: EngineConfig,
@@ -53,28 +54,26 @@ class Engine:
         load_s: float = 0.0,
     ) -> None:
         self.config = config
-        self.context_length = model.config.context_length
-        self._model = model
+        self.context_length = loaded.context_length
+        self._loaded = loaded
         self._tokenizer = tokenizer
         self._template = template
         self._load_s = load_s
-        pages = count_pages(model, config)
-        runner = Runner(model, pages=pages, page_size=config.page_size, comm=OneRank())
         limits = Limits(
             page_size=config.page_size,
             max_batch_tokens=config.max_batch_tokens,
             max_sequences=config.max_sequences,
             max_waiting=config.max_waiting,
         )
-        self._kv_cache_bytes = runner.kv.size_bytes
-        self._loop = StepLoop(Scheduler(PagePool(pages), limits), runner)
+        self._loop = StepLoop(Scheduler(PagePool(loaded.pages), limits), loaded.runner)
 
     @classmethod
-    def load(cls, path: Path, config: EngineConfig) -> Engine:
-        """Load a GGUF file or a Hugging Face folder.
+    def load(cls, path: Path, config: EngineConfig, seat: Seat | None = None) -> Engine:
+        """Load a GGUF file or a Hugging Face folder; with a ``seat``, rank 0's share of it, which
+        then computes with the other ranks of the formation.
 
-        Raises ``CheckpointInvalid``, ``UnsupportedModel``, and ``InputError`` for a KV cache that
-        holds nothing.
+        Raises ``CheckpointInvalid``, ``UnsupportedModel``, ``InputError`` for a KV cache that holds
+        nothing, and ``ClusterError`` when the ranks do not find together.
         """
         started = time.perf_counter()
         config = config.resolve()
@@ -83,8 +82,8 @@ class Engine:
             template = ChatTemplate.load(path)
         except UnsupportedModel:
             template = None
-        model = load_model(path, config.precision, config.threads, packed_copy=config.packed_copy)
-        return cls(model, tokenizer, template, config, load_s=time.perf_counter() - started)
+        loaded = load_alone(path, config) if seat is None else lead(seat, path)
+        return cls(loaded, tokenizer, template, config, load_s=time.perf_counter() - started)
 
     def chat(
         self, messages: Sequence[Message], sampling: Sampling, context: Context
@@ -130,8 +129,8 @@ class Engine:
             waiting=len(scheduler.waiting),
             pages_free=scheduler.pool.free,
             pages_total=scheduler.pool.total,
-            weights_bytes=self._model.size_bytes,
-            kv_cache_bytes=self._kv_cache_bytes,
+            weights_bytes=self._loaded.weights_bytes,
+            kv_cache_bytes=self._loaded.kv_cache_bytes,
             context_length=self.context_length,
             precision=self.config.precision,
             threads=self.config.threads,
@@ -184,3 +183,15 @@ class Engine:
                 f"context holds {self.context_length}.",
                 remedy="Send less, or lower max_tokens.",
             )
+
+
+def load_alone(path: Path, config: EngineConfig) -> Loaded:
+    """The whole model in this process."""
+    model = load_model(
+        path,
+        config.precision,
+        config.threads,
+        packed_copy=config.packed_copy,
+        device=config.device,
+    )
+    return alone(model, config)

@@ -15,7 +15,7 @@ The plan of the next batch is sent while the last one is still computed further 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from torch import Tensor
@@ -24,10 +24,13 @@ from banyan.core.errors import ClusterError, LimitExceeded
 from banyan.core.layout import Interval
 from banyan.engine import step_plan, vocabulary
 from banyan.engine.batch import Batch
+from banyan.engine.comm.group import Group
 from banyan.engine.comm.link import Link
 from banyan.engine.comm.tensors import bytes_of
 from banyan.engine.stage import Stage
 
+PLAN: Final = "plan"
+"""The channel between rank 0 and every other rank."""
 MAX_PLAN_BYTES: Final = 16 << 20
 """Longest step plan that is read: 4 M numbers, far more than any batch that fits a KV cache."""
 
@@ -36,14 +39,10 @@ class GroupRunner:
     """Rank 0's ``StepRunner``. ``last`` names the ranks of the last stage and their vocabularies,
     in the order of these."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        plans: Mapping[int, Link],
-        last: Sequence[tuple[int, Interval]],
-    ) -> None:
+    def __init__(self, stage: Stage, group: Group, last: Sequence[tuple[int, Interval]]) -> None:
         self._stage = stage
-        self._plans = plans
+        self._group = group
+        self._plans = group.channels[PLAN]
         self._last = last
 
     def start(self, batch: Batch) -> Callable[[], Tensor]:
@@ -69,6 +68,7 @@ class GroupRunner:
                 link.send(memoryview(struct.pack("<I", 0)))
             except ClusterError:
                 continue
+        self._group.close()
 
     def _gathered(self, batch: Batch, own: Tensor | None) -> Tensor:
         parts = []

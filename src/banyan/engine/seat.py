@@ -1,0 +1,161 @@
+"""Seat: how a rank's process takes its place in a group: links, its share of the model, a stage.
+
+lead(seat, path)      rank 0: what its engine runs on
+follow(seat, path)    every other rank: computes until rank 0 sends no more
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from banyan.core.errors import PlanImpossible
+from banyan.core.layout import Interval, Layout
+from banyan.engine import group_runner
+from banyan.engine.batch import Comm, OneRank
+from banyan.engine.cluster.formation import Communication, Formation, Seat
+from banyan.engine.comm.choose import make_collective
+from banyan.engine.comm.group import Group
+from banyan.engine.comm.mesh import join_mesh
+from banyan.engine.comm.shared import SLOT_BYTES, HostMemory
+from banyan.engine.comm.tensors import GroupComm
+from banyan.engine.config import EngineConfig, available_cores
+from banyan.engine.group_runner import PLAN
+from banyan.engine.kv import PagedKV
+from banyan.engine.model import Model, load_model
+from banyan.engine.runner import Loaded, count_pages, make_cache
+from banyan.engine.stage import Place, Stage
+
+STAGE: Final = "stage"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seated:
+    """A rank in its place."""
+
+    group: Group
+    model: Model
+    kv: PagedKV
+    stage: Stage
+    pages: int
+
+
+def lead(seat: Seat, path: Path, report: Report = lambda _: None) -> Loaded:
+    """Rank 0's place; returns once its own share is loaded. Raises as ``Engine.load``."""
+    seated = take(seat, path, report)
+    layout = seat.formation.layout
+    last = [(rank, layout.share(rank).vocab) for rank in layout.stages[-1].ranks]
+    runner = group_runner.GroupRunner(seated.stage, seated.group, last)
+    return Loaded(
+        runner=runner,
+        pages=seated.pages,
+        weights_bytes=seated.model.size_bytes,
+        kv_cache_bytes=seated.kv.size_bytes,
+        context_length=seated.model.config.context_length,
+    )
+
+
+def follow(seat: Seat, path: Path, report: Report = lambda _: None) -> None:
+    """Another rank's place, until rank 0 closes the group. Raises ``ClusterError`` when it dies."""
+    seated = take(seat, path, report)
+    report("ready")
+    plan = seated.group.channels[PLAN][0]
+    interval: Interval = seat.formation.layout.share(seat.rank).vocab
+    group_runner.follow(seated.stage, plan, interval)
+    seated.group.close()
+
+
+def take(seat: Seat, path: Path, report: Report) -> Seated:
+    """Connect with the other ranks, then load this rank's share of the checkpoint at ``path``."""
+    formation, rank = seat.formation, seat.rank
+    layout = formation.layout
+    config = _local_config(formation, rank)
+    report("connecting")
+    group = _connected(seat)
+    report("loading")
+    model = load_model(
+        path,
+        config.precision,
+        config.threads,
+        packed_copy=config.packed_copy,
+        share=layout.share(rank),
+        device=config.device,
+    )
+    pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
+    kv = make_cache(model.config, model.dtype, config, pages)
+    report("measuring")
+    comm = _comm(group, layout, rank, formation.communication)
+    stage = Stage(model, kv.layers, comm, _place(group, formation, rank))
+    return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
+
+
+def _local_config(formation: Formation, rank: int) -> EngineConfig:
+    """The formation's config on this rank's device, with its part of the host's cores."""
+    member = formation.roster.members[rank]
+    beside = sum(other.host == member.host for other in formation.roster.members)
+    threads = formation.config.threads or max(1, available_cores() // beside)
+    return replace(formation.config, threads=threads, device=member.device).resolve()
+
+
+def _connected(seat: Seat) -> Group:
+    formation, rank = seat.formation, seat.rank
+    listener = socket.socket(fileno=seat.listener_fd)
+    ranks = len(formation.roster.members)
+    channels = {
+        PLAN: [(0, other) for other in range(1, ranks)],
+        STAGE: [(one.ranks[0], next_.ranks[0]) for one, next_ in pairwise(formation.layout.stages)],
+    }
+    return join_mesh(formation.roster, rank, listener, _memory(seat), channels=channels)
+
+
+def _memory(seat: Seat) -> HostMemory | None:
+    if not seat.memory_fds:
+        return None
+    roster = seat.formation.roster
+    local = roster.hosts[roster.members[seat.rank].host]
+    return HostMemory(seat.memory_fds[0], local.index(seat.rank), len(local), SLOT_BYTES)
+
+
+def _comm(group: Group, layout: Layout, rank: int, communication: Communication) -> Comm:
+    ranks = layout.stages[layout.stage(rank)].ranks
+    whole_hosts = all(
+        set(local) <= set(ranks) or not set(local) & set(ranks) for local in group.topology.hosts
+    )
+    if not whole_hosts:
+        raise PlanImpossible(
+            "A stage of this layout has some ranks of a host and not the others.",
+            remedy="Let every stage have whole hosts.",
+        )
+    if len(ranks) == 1:
+        return OneRank()
+    within = group.within(ranks)
+    return GroupComm(make_collective(within, communication.algorithm, communication.payload))
+
+
+def _place(group: Group, formation: Formation, rank: int) -> Place:
+    layout = formation.layout
+    number = layout.stage(rank)
+    links = group.channels[STAGE]
+    is_first_rank = layout.stages[number].ranks[0] == rank
+    before = layout.stages[number - 1].ranks[0] if number > 0 else None
+    after = layout.stages[number + 1].ranks[0] if number + 1 < len(layout.stages) else None
+    return Place(
+        is_first=before is None,
+        is_last=after is None,
+        micro_batch_tokens=formation.micro_batch_tokens,
+        before=links[before] if is_first_rank and before is not None else None,
+        after=links[after] if is_first_rank and after is not None else None,
+    )
+
+
+def _most_layer_heads(layout: Layout) -> int:
+    """Key-value heads over all its layers of the rank that has most of them."""
+    return max(
+        share.layers.size * len(share.kv_heads) for stage in layout.stages for share in stage.shares
+    )
