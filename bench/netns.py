@@ -1,0 +1,92 @@
+"""Hosts on one machine: network namespaces joined by a switch, each link held to a bandwidth.
+
+Needs root and iproute2. netem is not used (it is absent where this was written): the bandwidth is a
+token bucket on both ends of every link, and propagation delay has to be added by whoever receives.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+BURST_BYTES = 16 << 10
+"""A larger burst would let short messages pass at memory speed."""
+QUEUE_MS = 50
+
+
+@dataclass(frozen=True)
+class Host:
+    """One namespace and its address on the switch."""
+
+    name: str
+    address: str
+
+    def popen(
+        self, command: Sequence[str], *, cpus: Sequence[int] = (), **options: object
+    ) -> subprocess.Popen[bytes]:
+        """Start ``command`` inside, on ``cpus`` alone where they are named."""
+        pinned = ["taskset", "-c", ",".join(map(str, cpus))] if cpus else []
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # options pass through
+            [*_enter(self.name), *pinned, *command], **options
+        )
+
+
+def available() -> bool:
+    """Whether namespaces can be made here."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("tc") is not None
+
+
+@contextmanager
+def hosts(count: int, *, bandwidth_bit_s: float | None = 1e9) -> Iterator[list[Host]]:
+    """``count`` hosts on one switch, each link limited in both directions (None: not at all).
+
+    Everything is removed at the end, whatever happens in between.
+    """
+    prefix = f"by{os.getpid()}"
+    switch = f"{prefix}sw"
+    made = [Host(f"{prefix}h{i}", f"10.77.0.{i + 1}") for i in range(count)]
+    try:
+        _run("ip", "netns", "add", switch)
+        _run(*_enter(switch), "ip", "link", "add", "br0", "type", "bridge")
+        _run(*_enter(switch), "ip", "link", "set", "br0", "up")
+        for number, host in enumerate(made):
+            _attach(host, switch, f"port{number}", bandwidth_bit_s)
+        yield made
+    finally:
+        for name in (*(host.name for host in made), switch):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def _attach(host: Host, switch: str, port: str, bandwidth_bit_s: float | None) -> None:
+    _run("ip", "netns", "add", host.name)
+    inside = _enter(host.name)
+    ends = ["ip", "link", "add", "eth0", "netns", host.name, "type", "veth"]
+    _run(*ends, "peer", "name", port, "netns", switch)
+    _run(*inside, "ip", "address", "add", f"{host.address}/24", "dev", "eth0")
+    _run(*inside, "ip", "link", "set", "lo", "up")
+    _run(*inside, "ip", "link", "set", "eth0", "up")
+    _run(*_enter(switch), "ip", "link", "set", port, "master", "br0")
+    _run(*_enter(switch), "ip", "link", "set", port, "up")
+    if bandwidth_bit_s is not None:
+        _limit(inside, "eth0", bandwidth_bit_s)
+        _limit(_enter(switch), port, bandwidth_bit_s)
+
+
+def _limit(inside: Sequence[str], device: str, bandwidth_bit_s: float) -> None:
+    rate = f"{int(bandwidth_bit_s)}bit"
+    bucket = ["rate", rate, "burst", str(BURST_BYTES), "latency", f"{QUEUE_MS}ms"]
+    _run(*inside, "tc", "qdisc", "add", "dev", device, "root", "tbf", *bucket)
+
+
+def _enter(namespace: str) -> list[str]:
+    return ["ip", "netns", "exec", namespace]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
