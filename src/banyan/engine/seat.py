@@ -19,6 +19,7 @@ from banyan.engine import group_runner
 from banyan.engine.batch import Comm, OneRank
 from banyan.engine.cluster.formation import Communication, Formation, Seat
 from banyan.engine.comm.choose import make_collective
+from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.mesh import join_mesh
 from banyan.engine.comm.shared import SLOT_BYTES, HostMemory
@@ -33,6 +34,7 @@ from banyan.engine.stage import Place, Stage
 STAGE: Final = "stage"
 
 Report = Callable[[str], None]
+Make = Callable[[Group, str, str], Collective]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,11 @@ def follow(seat: Seat, path: Path, report: Report = lambda _: None) -> None:
     seated.group.close()
 
 
-def take(seat: Seat, path: Path, report: Report) -> Seated:
-    """Connect with the other ranks, then load this rank's share of the checkpoint at ``path``."""
+def take(seat: Seat, path: Path, report: Report, make: Make = make_collective) -> Seated:
+    """Connect with the other ranks, then load this rank's share of the checkpoint at ``path``.
+
+    ``make`` builds the collective that a stage sums with.
+    """
     formation, rank = seat.formation, seat.rank
     layout = formation.layout
     config = _local_config(formation, rank)
@@ -90,7 +95,7 @@ def take(seat: Seat, path: Path, report: Report) -> Seated:
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
     kv = make_cache(model.config, model.dtype, config, pages)
     report("measuring")
-    comm = _comm(group, layout, rank, formation.communication)
+    comm = _comm(group, layout, rank, formation.communication, make)
     stage = Stage(model, kv.layers, comm, _place(group, formation, rank))
     return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
 
@@ -122,7 +127,9 @@ def _memory(seat: Seat) -> HostMemory | None:
     return HostMemory(seat.memory_fds[0], local.index(seat.rank), len(local), SLOT_BYTES)
 
 
-def _comm(group: Group, layout: Layout, rank: int, communication: Communication) -> Comm:
+def _comm(
+    group: Group, layout: Layout, rank: int, communication: Communication, make: Make
+) -> Comm:
     ranks = layout.stages[layout.stage(rank)].ranks
     whole_hosts = all(
         set(local) <= set(ranks) or not set(local) & set(ranks) for local in group.topology.hosts
@@ -135,7 +142,7 @@ def _comm(group: Group, layout: Layout, rank: int, communication: Communication)
     if len(ranks) == 1:
         return OneRank()
     within = group.within(ranks)
-    return GroupComm(make_collective(within, communication.algorithm, communication.payload))
+    return GroupComm(make(within, communication.algorithm, communication.payload))
 
 
 def _place(group: Group, formation: Formation, rank: int) -> Place:

@@ -1,0 +1,111 @@
+"""Checkpoints of a given shape with random weights, for benches: speed does not depend on them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+FOLDER = Path(".shapes")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama's sizes."""
+
+    name: str
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    vocab: int
+    context: int = 4096
+
+    @property
+    def parameters(self) -> int:
+        kv = self.hidden // self.heads * self.kv_heads
+        layer = self.hidden * (2 * self.hidden + 2 * kv + 3 * self.ffn)
+        return self.layers * layer + 2 * self.vocab * self.hidden
+
+
+B1 = Shape("1.1b", 22, 2048, 5632, 32, 4, 32_000)
+"""TinyLlama's."""
+B1_SHORT = Shape("1.1b-8-layers", 8, 2048, 5632, 32, 4, 32_000)
+ARTICLE = Shape("3.4b", 26, 3200, 8640, 32, 32, 32_000)
+"""LLaMA-3B as the source article gives it."""
+TINY = Shape("tiny", 2, 256, 768, 8, 4, 1_024)
+SHAPES = {shape.name: shape for shape in (B1, B1_SHORT, ARTICLE, TINY)}
+
+
+def folder(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Path:
+    """A Hugging Face folder of that shape; made once, a file per layer."""
+    target = FOLDER / shape.name
+    if (target / "config.json").exists():
+        return target
+    target.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1 << 24, generator=generator)
+
+    def matrix(rows: int, columns: int) -> torch.Tensor:
+        start = int(torch.randint(1 << 20, (1,), generator=generator))
+        numbers = noise[start:].repeat(-(-rows * columns // (len(noise) - start)))
+        return (numbers[: rows * columns] / columns**0.5).to(dtype).view(rows, columns)
+
+    places: dict[str, str] = {}
+
+    def save(name: str, tensors: dict[str, torch.Tensor]) -> None:
+        save_file(tensors, str(target / name))
+        places.update(dict.fromkeys(tensors, name))
+
+    kv = shape.hidden // shape.heads * shape.kv_heads
+    for layer in range(shape.layers):
+        sizes = {
+            "self_attn.q_proj": (shape.hidden, shape.hidden),
+            "self_attn.k_proj": (kv, shape.hidden),
+            "self_attn.v_proj": (kv, shape.hidden),
+            "self_attn.o_proj": (shape.hidden, shape.hidden),
+            "mlp.gate_proj": (shape.ffn, shape.hidden),
+            "mlp.up_proj": (shape.ffn, shape.hidden),
+            "mlp.down_proj": (shape.hidden, shape.ffn),
+        }
+        at = f"model.layers.{layer}."
+        tensors = {f"{at}{name}.weight": matrix(*size) for name, size in sizes.items()}
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"{at}{norm}.weight"] = torch.ones(shape.hidden, dtype=dtype)
+        save(f"layer-{layer}.safetensors", tensors)
+    save(
+        "ends.safetensors",
+        {
+            "model.embed_tokens.weight": matrix(shape.vocab, shape.hidden),
+            "model.norm.weight": torch.ones(shape.hidden, dtype=dtype),
+            "lm_head.weight": matrix(shape.vocab, shape.hidden),
+        },
+    )
+    index = json.dumps({"weight_map": places})
+    (target / "model.safetensors.index.json").write_text(index)
+    (target / "config.json").write_text(json.dumps(_config(shape)))
+    return target
+
+
+def _config(shape: Shape) -> dict[str, object]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": shape.vocab,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "hidden_act": "silu",
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+    }
