@@ -9,7 +9,9 @@ from tests.engine.comm.groups import at_once, make_groups
 
 from banyan.core.errors import PeerLost
 from banyan.engine.comm.collective import Buffer, NumberKind
+from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collectives import COLLECTIVES
+from banyan.engine.comm.compress import CompressedExchange
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.tensors import bytes_of
 
@@ -88,3 +90,51 @@ def test_a_rank_that_goes_is_a_named_loss_for_its_peers(name: str) -> None:
 
     with pytest.raises(PeerLost, match=r"rank [012]"):
         at_once(groups, work)
+
+
+@pytest.mark.parametrize("hosts", [(1, 1), (2, 2), (2, 1, 1)], ids=str)
+def test_auto_sums_alike_everywhere_whatever_it_picks(hosts: tuple[int, ...]) -> None:
+    def work(group: Group) -> list[torch.Tensor]:
+        collective = make_collective(group, "auto", "exact")
+        found = []
+        for count in (1, 5000, 0, 200_001):
+            x = numbers(group.rank, count, torch.float32)
+            collective.all_reduce(Buffer(bytes_of(x), "float32"))
+            found.append(x)
+        return found
+
+    groups = make_groups(hosts)
+    results = at_once(groups, work)
+    for place, count in enumerate((1, 5000, 0, 200_001)):
+        exact = torch.stack([numbers(g.rank, count, torch.float32) for g in groups]).sum(0)
+        for result in results:
+            assert torch.allclose(result[place], exact, atol=1e-5)
+            assert torch.equal(result[place], results[0][place])
+
+
+@pytest.mark.parametrize("payload", ["bf16", "int8"])
+@pytest.mark.parametrize("hosts", [(1, 1), (2, 2), (1, 2, 1)], ids=str)
+def test_a_lossy_payload_keeps_its_bound_and_is_alike_everywhere(
+    payload: str, hosts: tuple[int, ...]
+) -> None:
+    sizes = (1, 127, 129, 70_000)
+
+    def work(group: Group) -> list[torch.Tensor]:
+        collective = CompressedExchange(group, payload)
+        found = []
+        for count in sizes:
+            x = numbers(group.rank, count, torch.float32)
+            collective.all_reduce(Buffer(bytes_of(x), "float32"))
+            found.append(x)
+        return found
+
+    groups = make_groups(hosts)
+    results = at_once(groups, work)
+    for place, count in enumerate(sizes):
+        inputs = [numbers(g.rank, count, torch.float32) for g in groups]
+        exact = torch.stack(inputs).sum(0)
+        largest = max(float(x.abs().max()) for x in inputs) * max(hosts)
+        bound = len(hosts) * largest * (2**-9 if payload == "bf16" else 1 / 254) + 1e-5
+        for result in results:
+            assert float((result[place] - exact).abs().max()) <= bound
+            assert torch.equal(result[place], results[0][place])

@@ -31,14 +31,15 @@ def add(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
 
 def add_reference(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
     """The same with numpy alone."""
-    total = _widened(parts[0], kind).copy()
+    total = widened(parts[0], kind).copy()
     for part in parts[1:]:
-        total += _widened(part, kind)
+        total += widened(part, kind)
     target = np.frombuffer(out, dtype=np.uint8)
-    target[:] = _narrowed(total, kind).view(np.uint8)
+    target[:] = narrowed(total, kind).view(np.uint8)
 
 
-def _widened(part: memoryview, kind: NumberKind) -> NDArray[np.float32]:
+def widened(part: memoryview, kind: NumberKind) -> NDArray[np.float32]:
+    """The numbers of a buffer as float32; of float32 itself a view."""
     if kind == "float32":
         return np.frombuffer(part, dtype=np.float32)
     if kind == "float16":
@@ -46,7 +47,8 @@ def _widened(part: memoryview, kind: NumberKind) -> NDArray[np.float32]:
     return (np.frombuffer(part, dtype=np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def _narrowed(total: NDArray[np.float32], kind: NumberKind) -> NDArray[np.generic]:
+def narrowed(total: NDArray[np.float32], kind: NumberKind) -> NDArray[np.generic]:
+    """Float32 rounded to ``kind``, to nearest, ties to even (bfloat16 as uint16)."""
     if kind == "float32":
         return total
     if kind == "float16":

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from banyan.core.errors import InputError
+from banyan.engine.comm.auto import Auto
 from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.collectives import COLLECTIVES
+from banyan.engine.comm.compress import CODECS, CompressedExchange
 from banyan.engine.comm.group import Group
 
 
 def make_collective(group: Group, algorithm: str, payload: str) -> Collective:
-    """Every rank of the group must ask for the same. Raises ``InputError`` for unknown names."""
-    name = "exchange" if algorithm == "auto" else algorithm
-    if name not in COLLECTIVES:
+    """Every rank of the group must ask for the same, at the same time. A lossy ``payload`` is one
+    more candidate for ``auto``, and otherwise what ``exchange`` sends.
+
+    Raises ``InputError`` for unknown names.
+    """
+    if payload != "exact" and payload not in CODECS:
+        raise InputError(
+            f"{payload!r} is not a payload.",
+            remedy=f"Choose exact or one of {', '.join(CODECS)}.",
+        )
+    if algorithm == "auto":
+        candidates = [make(group) for make in COLLECTIVES.values()]
+        if payload != "exact":
+            candidates.append(CompressedExchange(group, payload))
+        return Auto(group, candidates)
+    if algorithm not in COLLECTIVES:
         raise InputError(
             f"{algorithm!r} is not a collective.",
             remedy=f"Choose auto or one of {', '.join(COLLECTIVES)}.",
         )
-    return COLLECTIVES[name](group)
+    if payload == "exact":
+        return COLLECTIVES[algorithm](group)
+    if algorithm != "exchange":
+        raise InputError(
+            f"The payload {payload} goes with exchange and auto, not with {algorithm}.",
+            remedy="Leave out --payload or --algorithm.",
+        )
+    return CompressedExchange(group, payload)

@@ -1,0 +1,164 @@
+"""Auto: measure each collective on the real group once, then use the fastest for each size.
+
+The alpha-beta model says which algorithm should win, but not what Python, copies and shared cores
+cost. So every candidate is timed at a few sizes, taking turns; between sizes the time is
+interpolated, and the first rank's table decides, so that all ranks choose alike.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from banyan.core.layout import LinkFacts
+from banyan.engine.comm.collective import Buffer, Collective
+from banyan.engine.comm.group import Group
+from banyan.engine.comm.measure import Matrix, agreed, measure_links
+from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s
+
+SIZES: Final = (4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20)
+BUDGET_S: Final = 2.0
+"""Time for all of the calibration; large sizes are left out when it is used up."""
+MOST_RUNS: Final = 15
+HOPELESS: Final = 4.0
+"""An algorithm this many times slower than the best is not tried at the next size, unless it sends
+less the larger the message is (the ring and the scatter do)."""
+GROWING: Final = frozenset({"ring", "scatter"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is used for messages up to ``size_bytes``, with its measured time and the model's."""
+
+    size_bytes: int
+    algorithm: str
+    measured_s: float
+    predicted_s: float
+
+
+class Auto:
+    """A ``Collective`` that is the best of several. Making one takes part in the measurement, so
+    all ranks must make theirs at once."""
+
+    name = "auto"
+
+    def __init__(self, group: Group, candidates: Sequence[Collective]) -> None:
+        self.links: Matrix = measure_links(group)
+        self._candidates = {candidate.name: candidate for candidate in candidates}
+        self._table = _calibrated(group, candidates)
+        self._by_size: dict[int, Collective] = {}
+        self._ranks = _ranks(group, self.links)
+
+    def all_reduce(self, buffer: Buffer) -> None:
+        """See ``Collective``."""
+        size = len(buffer.data)
+        chosen = self._by_size.get(size)
+        if chosen is None:
+            chosen = self._by_size[size] = self._candidates[self.pick(size)]
+        chosen.all_reduce(buffer)
+
+    def pick(self, size_bytes: int) -> str:
+        """The name of what is used for a message of that size."""
+        times = {name: _at(points, size_bytes) for name, points in self._table.items()}
+        return min(times, key=times.__getitem__)
+
+    def choices(self) -> list[Choice]:
+        """What was picked at each measured size, for a person to read."""
+        sizes = sorted({size for points in self._table.values() for size in points})
+        return [self._choice(size) for size in sizes]
+
+    def _choice(self, size: int) -> Choice:
+        name = self.pick(size)
+        model = name.partition("+")[0]
+        predicted = all_reduce_s(model, size, self._ranks) if model in ALGORITHMS else 0.0
+        return Choice(
+            size_bytes=size,
+            algorithm=name,
+            measured_s=_at(self._table[name], size),
+            predicted_s=predicted,
+        )
+
+
+def _calibrated(group: Group, candidates: Sequence[Collective]) -> dict[str, dict[int, float]]:
+    """Median seconds of each candidate at each size that the budget allowed."""
+    table: dict[str, dict[int, float]] = {candidate.name: {} for candidate in candidates}
+    alive = list(candidates)
+    spent = 0.0
+    for size in SIZES:
+        found, spent = _timed(group, alive, size, spent)
+        for name, seconds in found.items():
+            table[name][size] = seconds
+        best = min(found.values())
+        alive = [
+            each
+            for each in alive
+            if each.name in GROWING or found.get(each.name, math.inf) <= HOPELESS * best
+        ]
+        if spent >= BUDGET_S:
+            break
+    return {name: points for name, points in table.items() if points}
+
+
+def _timed(
+    group: Group, candidates: Sequence[Collective], size: int, spent: float
+) -> tuple[dict[str, float], float]:
+    """The medians at one size, and the time used so far, both as the first rank has them."""
+    buffer = Buffer(memoryview(bytearray(size)), "float32")
+    runs: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
+    started = time.perf_counter()
+    word: dict[str, Any] = {"again": True}
+    rounds = 0
+    while word["again"]:
+        for candidate in candidates:
+            began = time.perf_counter()
+            candidate.all_reduce(buffer)
+            if rounds:  # the first round touches memory for the first time
+                runs[candidate.name].append(time.perf_counter() - began)
+        rounds += 1
+        used = spent + time.perf_counter() - started
+        share = BUDGET_S * (SIZES.index(size) + 1) / len(SIZES)
+        mine = {
+            "again": rounds < 2 or (rounds < MOST_RUNS and used < share),
+            "used": used,
+            "medians": {name: statistics.median(times or [0.0]) for name, times in runs.items()},
+        }
+        word = agreed(group, mine, lambda words: words[0])
+    return word["medians"], word["used"]
+
+
+def _at(points: Mapping[int, float], size: int) -> float:
+    """Seconds at ``size``: interpolated between measured sizes, in logarithms; beyond them the time
+    grows with the size, below them it stays."""
+    sizes = sorted(points)
+    if size <= sizes[0]:
+        return points[sizes[0]]
+    if size >= sizes[-1]:
+        return points[sizes[-1]] * size / sizes[-1]
+    after = next(place for place, known in enumerate(sizes) if known >= size)
+    low, high = sizes[after - 1], sizes[after]
+    part = math.log(size / low) / math.log(high / low)
+    return math.exp((1 - part) * math.log(points[low]) + part * math.log(points[high]))
+
+
+def _ranks(group: Group, links: Matrix) -> Ranks:
+    """The group as the cost model sees it: its slowest link, its largest host."""
+    hosts = range(len(links))
+    remote = [links[i][j] for i in hosts for j in hosts if i != j]
+    local = [links[i][i] for i in hosts]
+    return Ranks(
+        hosts=len(links),
+        per_host=max(map(len, group.topology.hosts)),
+        remote=_slowest(remote or local),
+        local=_slowest(local),
+    )
+
+
+def _slowest(links: Sequence[LinkFacts]) -> LinkFacts:
+    return LinkFacts(
+        latency_s=max(link.latency_s for link in links),
+        bandwidth=min(link.bandwidth for link in links),
+    )
