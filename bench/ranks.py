@@ -116,8 +116,10 @@ def running(
         try:
             for host in range(len(hosts)):
                 memory = shared.create(ranks_per_host) if ranks_per_host > 1 else None
-                for member in members[host * ranks_per_host : (host + 1) * ranks_per_host]:
-                    processes.append(_start(hosts[host], member, file.name, path, memory, cpus))
+                here = members[host * ranks_per_host : (host + 1) * ranks_per_host]
+                processes += [
+                    _start(hosts[host], member, file.name, path, memory, cpus) for member in here
+                ]
                 if memory is not None:
                     os.close(memory)
             yield Ranks(processes)
@@ -156,9 +158,7 @@ def main() -> None:
     member = formation.roster.members[rank]
     listener = socket.create_server((member.address, member.port), backlog=64)
     memory = (int(sys.argv[4]),) if len(sys.argv) > 4 else ()
-    seat = Seat(
-        formation=formation, rank=rank, listener_fd=listener.detach(), memory_fds=memory
-    )
+    seat = Seat(formation=formation, rank=rank, listener_fd=listener.detach(), memory_fds=memory)
     serve(seat, path, ways)
 
 

@@ -8,8 +8,8 @@ import torch
 from tests.engine.comm.groups import at_once, make_groups
 
 from banyan.core.errors import PeerLost
-from banyan.engine.comm.collective import Buffer, NumberKind
 from banyan.engine.comm.choose import make_collective
+from banyan.engine.comm.collective import Buffer, NumberKind
 from banyan.engine.comm.collectives import COLLECTIVES
 from banyan.engine.comm.compress import CompressedExchange
 from banyan.engine.comm.group import Group

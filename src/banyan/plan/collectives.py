@@ -1,7 +1,7 @@
 """What an All-Reduce costs: the alpha-beta model of each algorithm, and what none can beat.
 
 A message of m bytes takes ``latency + m / bandwidth`` over a link; both directions of a link work
-at once. Hosts are joined by one kind of link, the ranks of a host by another (its shared memory). The
+at once. Hosts are joined by one kind of link, the ranks of a host by another (its memory). The
 model leaves out what the processor does meanwhile; ``auto`` therefore measures, and prints the
 prediction beside what it found. Formulas: Thakur, Rabenseifner and Gropp 2005; Patarasuk and Yuan
 2009; the tree as in the article (see ``engine/comm/tree.py``).
