@@ -14,11 +14,12 @@ from torch import Tensor
 from banyan.core.layout import Share
 from banyan.engine.batch import Batch, Comm, LayerKV
 from banyan.engine.block import BlockShape, Step, block
-from banyan.engine.checkpoint import open_checkpoint
+from banyan.engine.checkpoint import Checkpoint, open_checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, Precision
 from banyan.engine.cut import cut
 from banyan.engine.linear import CPU
 from banyan.engine.rope import Rope
+from banyan.engine.slice_file import SUFFIX, open_slice
 from banyan.engine.weights import Weights, activation_dtype, load_weights
 
 
@@ -91,9 +92,12 @@ def load_model(
     *,
     packed_copy: bool = False,
     share: Share | None = None,
+    vocab: int | None = None,
     device: str = "cpu",
 ) -> Model:
     """Read a GGUF file or a Hugging Face folder into memory, or one rank's ``share`` of it.
+
+    The share may also be a slice file; ``vocab`` is the size of the whole vocabulary.
 
     ``precision`` and ``threads`` as in ``EngineConfig`` ("auto" and 0 are resolved for this
     machine); the process computes with ``threads`` threads from then on. Raises
@@ -102,10 +106,7 @@ def load_model(
     chosen = EngineConfig(
         precision=precision, threads=threads, packed_copy=packed_copy, device=device
     ).resolve()
-    checkpoint = open_checkpoint(path)
-    vocab = checkpoint.config.vocab
-    if share is not None:
-        checkpoint = cut(checkpoint, share)
+    checkpoint = _open(path, share)
     place = torch.device(chosen.device)
     # Layers are loaded side by side; threads within an operation would wait for each other.
     torch.set_num_threads(1)
@@ -122,3 +123,11 @@ def load_model(
         torch.set_num_threads(chosen.threads)
     dtype = activation_dtype(chosen.precision)
     return Model(checkpoint.config, weights, dtype, vocab=vocab, device=place)
+
+
+def _open(path: Path, share: Share | None) -> Checkpoint:
+    if share is None:
+        return open_checkpoint(path)
+    if path.suffix == SUFFIX:
+        return open_slice(path, share)
+    return cut(open_checkpoint(path), share)

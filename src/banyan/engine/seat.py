@@ -90,6 +90,7 @@ def take(seat: Seat, path: Path, report: Report, make: Make = make_collective) -
         config.threads,
         packed_copy=config.packed_copy,
         share=layout.share(rank),
+        vocab=max(share.vocab.end for share in layout.stages[-1].shares),
         device=config.device,
     )
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))

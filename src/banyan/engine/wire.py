@@ -29,8 +29,9 @@ Json: TypeAlias = dict[str, Any]
 class Channel:
     """Frames over a connected socket; any thread may send, one reads."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, max_bytes: int | None = None) -> None:
         self._connection = connection
+        self._max_bytes = max_bytes or MAX_FRAME_BYTES
         self._sending = threading.Lock()
 
     def send(self, value: Json) -> None:
@@ -38,12 +39,12 @@ class Channel:
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )
-        if len(body) > MAX_FRAME_BYTES:
+        if len(body) > self._max_bytes:
             raise LimitExceeded(
-                "A message to or from the engine's process is too long",
+                "A message between processes is too long",
                 limit="MAX_FRAME_BYTES",
                 value=len(body),
-                allowed=MAX_FRAME_BYTES,
+                allowed=self._max_bytes,
             )
         with self._sending:
             self._connection.sendall(struct.pack(">I", len(body)) + body)
@@ -52,9 +53,9 @@ class Channel:
         """Frames until the peer has gone. Raises ``EngineFailed`` for what is no frame."""
         while (head := self._read(4)) is not None:
             (length,) = struct.unpack(">I", head)
-            if length > MAX_FRAME_BYTES:
+            if length > self._max_bytes:
                 raise EngineFailed(
-                    f"A frame of {length} bytes was announced; MAX_FRAME_BYTES = {MAX_FRAME_BYTES}."
+                    f"A frame of {length} bytes was announced; at most {self._max_bytes} are read."
                 )
             body = self._read(length)
             if body is None:
