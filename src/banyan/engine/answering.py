@@ -10,6 +10,8 @@ from pathlib import Path
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed, Overloaded
+from banyan.core.layout import from_json
+from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.wire import (
@@ -67,7 +69,8 @@ class Answering:
     def _load(self, frame: Json) -> None:
         try:
             config = EngineConfig(**frame["config"])
-            self._engine = Engine.load(Path(frame["path"]), config)
+            seat = from_json(Seat, frame["seat"]) if "seat" in frame else None
+            self._engine = Engine.load(Path(frame["path"]), config, seat)
             # Calls that only count or ask for figures come beside those the engine queues.
             self._most_calls = 2 * (config.max_waiting + config.max_sequences)
             self._send({"id": frame["id"], "value": None})

@@ -21,6 +21,8 @@ import psutil
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed
+from banyan.core.layout import to_json
+from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
 from banyan.engine.wire import Channel, Json, decode_error, encode_error
 
@@ -53,22 +55,34 @@ class Call:
 
 
 class Link:
-    """A process from its start to its end; ``idle_unload_s`` ends it after that long unused."""
+    """A process from its start to its end; ``idle_unload_s`` ends it after that long unused.
 
-    def __init__(self, path: Path, config: EngineConfig, *, idle_unload_s: float | None) -> None:
+    With a ``seat`` it is rank 0 of a group, and inherits the seat's descriptors.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: EngineConfig,
+        *,
+        idle_unload_s: float | None,
+        seat: Seat | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
+        inherited = () if seat is None else (seat.listener_fd, *seat.memory_fds)
         with theirs:
             self._process = subprocess.Popen(  # -P: nothing of the user's folder is imported
                 [sys.executable, "-P", "-m", "banyan.engine.child", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *inherited),
             )
         self._channel = Channel(ours)
         self._lock = threading.Lock()
         self._call_ids = count(LOAD + 1)
         self._calls: dict[int, Call] = {}
         self._failure: BanyanError | None = None
+        self._reason: BanyanError | None = None
         self._settled = threading.Event()
         self._ended = threading.Event()
         self._closing = False
@@ -77,7 +91,9 @@ class Link:
         if idle_unload_s is not None:
             arguments = (idle_unload_s,)
             threading.Thread(target=self._watch, args=arguments, daemon=True).start()
-        self._send({"op": "load", "id": LOAD, "path": str(path), "config": asdict(config)})
+        load = {"path": str(path), "config": asdict(config)}
+        load |= {} if seat is None else {"seat": to_json(seat)}
+        self._send({"op": "load", "id": LOAD, **load})
 
     @property
     def is_ready(self) -> bool:
@@ -130,12 +146,18 @@ class Link:
                 self._used_at = time.monotonic()
         self._send({"op": "cancel", "id": call.id})
 
-    def close(self) -> None:
-        """End the process and wait for its end; calls under way raise ``EngineFailed``."""
+    def close(self, reason: BanyanError | None = None) -> None:
+        """End the process and wait for its end; calls under way raise ``reason``, or else
+        ``EngineFailed``."""
         with self._lock:
             self._closing = True
+            self._reason = reason
         self._channel.close()
         self._ended.wait()
+
+    def wait_end(self, timeout_s: float) -> bool:
+        """Wait for the process to have ended; False when it lives on."""
+        return self._ended.wait(timeout_s)
 
     def _send(self, frame: Json) -> None:
         try:
@@ -170,7 +192,8 @@ class Link:
         return self._process.wait()
 
     def _end(self, status: int) -> None:
-        error = EngineFailed("The model was unloaded.") if self._closing else _death(status)
+        unloaded = self._reason or EngineFailed("The model was unloaded.")
+        error = unloaded if self._closing else _death(status)
         with self._lock:
             self._failure = self._failure or error
             calls = list(self._calls.values())

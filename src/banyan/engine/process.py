@@ -49,8 +49,8 @@ class EngineProcess:
     def __init__(
         self, path: Path, config: EngineConfig, *, idle_unload_s: float | None = None
     ) -> None:
-        self._path = path
-        self._config = config
+        self.path = path
+        self.config = config
         self._idle_unload_s = idle_unload_s
         self._lock = threading.Lock()
         self._link: Link | None = None
@@ -154,5 +154,5 @@ class EngineProcess:
     def _live_link(self) -> Link:
         with self._lock:
             if self._link is None or self._link.has_failed:
-                self._link = Link(self._path, self._config, idle_unload_s=self._idle_unload_s)
+                self._link = Link(self.path, self.config, idle_unload_s=self._idle_unload_s)
             return self._link
