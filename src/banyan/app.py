@@ -10,18 +10,17 @@ import importlib.util
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-import psutil
-
 from banyan.core.context import Context
 from banyan.core.errors import Cancelled, EngineMissing, InputError, UnknownModel
+from banyan.core.layout import ClusterOptions, WorkerOptions
 from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
+from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head
 from banyan.engine.config import EngineConfig
 from banyan.engine.encoder_adaptive import AdaptiveEncoder, load_without_torch
 from banyan.engine.process import EngineProcess
@@ -29,7 +28,7 @@ from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
 from banyan.knowledge.library import Library
 from banyan.knowledge.parse.limits import ParseLimits
 from banyan.models.connections import Connection, Connections
-from banyan.models.machine import machine_facts
+from banyan.models.machine import machine_facts, process_memory
 from banyan.models.records import InstalledModel, ModelKind
 from banyan.models.remote import RemoteModel
 from banyan.models.store import Store
@@ -42,6 +41,13 @@ if TYPE_CHECKING:
 MINILM = "all-minilm-l6-v2"
 MINILM_DIMENSIONS = 384
 WATCH_INTERVAL_S = 2.0
+ROLES = {
+    "banyan.app": "ingest",
+    "banyan.engine.cluster": "rank",
+    "banyan.engine": "engine",
+    "banyan.knowledge": "parser",
+}
+"""What the processes of the product do, by their modules."""
 
 
 class App:
@@ -59,11 +65,13 @@ class App:
         self._multilingual = Multilingual()
         self._english = _english(self.store, settings)
         self._engines: dict[str, EngineProcess] = {}
+        self.cluster: Cluster | None = None
         self._encoders: dict[Path, Embedder] = {}
         self._worker: IngestWorker | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._choice = settings.home / "answer_model"
+        self._slices = settings.home / "slices"
         self.library = Library(
             settings.home / "knowledge",
             embedders=Embedders(multilingual=self._multilingual, english=self._english),
@@ -80,6 +88,8 @@ class App:
         with self._lock:
             for engine in self._engines.values():
                 engine.close()
+        if self.cluster is not None:
+            self.cluster.close()
         self.library.close()
 
     # Models
@@ -174,6 +184,22 @@ class App:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         self._choice.write_text(name + "\n", encoding="utf-8")
 
+    def spread(self, name: str, options: ClusterOptions, on_event: OnEvent) -> Cluster:
+        """Run the chat model ``name`` on the hosts that join; it begins to form at once.
+
+        Raises as ``chat_model`` does, and ``HostUnreachable`` when hosts cannot join here.
+        """
+        path, config = self._chat_path(name), _engine_config(self.settings)
+        self.cluster = Cluster(path, name, config, options, self._slices, on_event)
+        with self._lock:
+            self._engines[name] = self.cluster.engine
+        return self.cluster
+
+    def join(self, worker: WorkerOptions, context: Context, on_event: OnEvent) -> None:
+        """Serve a head as one of its hosts until ``context`` is cancelled; see ``join_head``."""
+        _check_engine("A rank of a cluster")
+        join_head(worker, self.store.resolve, self._slices, context, on_event)
+
     # Processes
 
     def start_ingest_worker(self) -> None:
@@ -199,7 +225,7 @@ class App:
             "memory": {
                 "total_bytes": machine.memory_bytes,
                 "available_bytes": machine.memory_available_bytes,
-                "processes": _processes(),
+                "processes": process_memory(ROLES),
             },
             "engine": self._engine_status(),
         }
@@ -214,12 +240,16 @@ class App:
         _check_kind(name, connection.kind, "chat")
         return connection.chat_model()
 
-    def _engine(self, name: str) -> EngineProcess:
+    def _chat_path(self, name: str) -> Path:
         path = self.store.resolve(name)
         for model in self.store.installed():
             if model.name == name:
                 _check_kind(name, model.kind, "chat")
         _check_engine(name)
+        return path
+
+    def _engine(self, name: str) -> EngineProcess:
+        path = self._chat_path(name)
         with self._lock:
             if name not in self._engines:
                 self._engines[name] = EngineProcess(
@@ -343,25 +373,6 @@ def _engine_config(settings: Settings) -> EngineConfig:
         max_sequences=settings.max_sequences,
         max_waiting=settings.max_waiting,
     )
-
-
-def _processes() -> list[dict[str, object]]:
-    """This process and its children with their resident memory."""
-    own = psutil.Process()
-    found: list[dict[str, object]] = []
-    for process in [own, *own.children(recursive=True)]:
-        try:
-            role = _role(process.cmdline()) if process.pid != own.pid else "server"
-            found.append({"name": role, "rss_bytes": process.memory_info().rss})
-        except psutil.Error:
-            continue  # it ended while we looked
-    return found
-
-
-def _role(command: Sequence[str]) -> str:
-    roles = {"banyan.app": "ingest", "banyan.engine": "engine", "banyan.knowledge": "parser"}
-    line = " ".join(command)
-    return next((role for module, role in roles.items() if module in line), "other")
 
 
 def work() -> None:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from banyan.core.layout import Layout
-from banyan.engine.cluster.formation import Communication, Formation, ModelIdentity, Seat
 from banyan.engine.comm import shared
 from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
+from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
 from banyan.engine.seat import follow
 
 EXCHANGE = Communication(algorithm="exchange")

@@ -12,9 +12,9 @@ from tests.engine.watched import all_at_once
 from banyan.core.layout import Layout, ModelShape
 from banyan.core.types import Sampling
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.cluster.formation import Communication
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
+from banyan.engine.formation import Communication
 from banyan.plan.shares import pipeline, tensor_parallel
 
 GREEDY = Sampling(temperature=0, max_tokens=16)

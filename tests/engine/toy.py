@@ -11,7 +11,7 @@ import tokenizers
 import torch
 from safetensors.torch import save_file
 
-HIDDEN, FFN, LAYERS, HEADS, KV_HEADS = 32, 48, 2, 4, 2
+HIDDEN, FFN, LAYERS, HEADS, KV_HEADS = 32, 128, 2, 4, 2
 CONTEXT = 256
 SPECIAL = ["<|start|>", "<|end|>"]
 TEMPLATE = (

@@ -316,6 +316,7 @@ class StubApp:
         self.store = StubStore()
         self.connections = StubConnections()
         self.answer_model = ""
+        self.cluster: Any = None
         self.chats: dict[str, Any] = {
             "tiny": RecordingModel(),
             "scripted": ScriptedChatModel(*["Hello there."] * 20),

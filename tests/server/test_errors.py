@@ -8,7 +8,15 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from banyan.core import errors
-from banyan.core.errors import BanyanError, InputError, LimitExceeded, Overloaded, UnknownModel
+from banyan.core.errors import (
+    BanyanError,
+    ClusterDown,
+    InputError,
+    LimitExceeded,
+    Overloaded,
+    PeerLost,
+    UnknownModel,
+)
 from banyan.server.errors import error_response, from_exception, openai_body, product_body
 
 
@@ -50,7 +58,9 @@ def test_openai_clients_find_the_codes_they_know() -> None:
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
-    assert error_response("/api/x", Overloaded("full")).headers["retry-after"] == "2"
+    for error in (Overloaded("full"), ClusterDown("rank 3 is gone"), PeerLost("rank 3")):
+        response = error_response("/v1/x", error)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "2")
 
 
 def test_foreign_exceptions_are_mapped_and_hidden() -> None:

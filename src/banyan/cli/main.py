@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from banyan.cli import ask, chat, doctor, keys, knowledge, models, output, serve
+from banyan.cli import ask, chat, cluster, doctor, keys, knowledge, models, output, serve
 from banyan.cli.add import add
 from banyan.cli.interruption import interruptible
 from banyan.cli.options import AsJson, Invocation
@@ -65,9 +65,11 @@ app.command()(ask.ask)
 app.command()(ask.search)
 app.command()(chat.chat)
 app.command()(serve.serve)
+app.command()(cluster.join)
 app.add_typer(models.commands, name="models")
 app.add_typer(knowledge.commands, name="knowledge")
 app.add_typer(keys.commands, name="keys")
+app.add_typer(cluster.commands, name="cluster")
 app.command()(doctor.doctor)
 app.command()(version)
 

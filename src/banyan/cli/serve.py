@@ -11,6 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from banyan.cli import output
+from banyan.cli.cluster import (
+    DEFAULT_PORT,
+    Algorithm,
+    ClusterAddress,
+    ClusterPort,
+    HostsPath,
+    LayoutName,
+    LocalRanks,
+    Payload,
+    Spread,
+    Token,
+    Workers,
+    spread,
+)
 from banyan.cli.models import pull_embedded
 from banyan.cli.options import AsJson, Home, Host, Port, Threads, new_context, settings
 from banyan.cli.session import opened
@@ -59,14 +73,38 @@ def serve(
     model: Annotated[str, typer.Argument(help="A model's name, or the path of a checkpoint.")],
     host: Host = None,
     port: Port = None,
+    hosts: HostsPath = None,
+    workers: Workers = 0,
+    cluster_address: ClusterAddress = "",
+    cluster_port: ClusterPort = DEFAULT_PORT,
+    token: Token = "",
+    local_ranks: LocalRanks = 1,
+    algorithm: Algorithm = "auto",
+    payload: Payload = "exact",
+    layout: LayoutName = "auto",
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve one model on /v1 alone, as an OpenAI-compatible server."""
+    """Serve one model on /v1 alone, as an OpenAI-compatible server; with --hosts or --workers on
+    several machines together."""
     found = settings(home, host=host, port=port, threads=threads)
+    wanted = Spread(
+        hosts=hosts,
+        workers=workers,
+        address=cluster_address,
+        port=cluster_port,
+        token=token,
+        local_ranks=local_ranks,
+        algorithm=algorithm,
+        payload=payload,
+        layout=layout,
+    )
     with opened(found) as app:
-        app.chat_model(model)
+        if wanted.is_wanted:
+            spread(app, model, wanted)
+        else:
+            app.chat_model(model)
         announce = _Announcement(facts=[("model", model)], as_json=as_json, path="/v1")
         _run(app, announce, model=model)
 

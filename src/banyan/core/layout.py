@@ -159,6 +159,38 @@ class Workload:
     objective: Objective = field(default="throughput")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """How a model shall be spread over hosts, as an operator says it.
+
+    ``workers`` hosts must join at ``address``:``port``; ``local_ranks`` run on this one.
+    ``algorithm``: auto or a collective's name; ``payload``: exact, bf16 or int8 across hosts;
+    ``layout``: auto, tp (all ranks split every layer) or pp (each host has consecutive layers).
+    """
+
+    workers: int
+    address: str
+    port: int = 0
+    token: str = ""
+    local_ranks: int = 1
+    device: str = "cpu"
+    algorithm: str = "auto"
+    payload: str = "exact"
+    layout: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a host joins. ``address`` and ``port`` are the head's."""
+
+    address: str
+    port: int
+    token: str
+    name: str
+    ranks: int = 1
+    device: str = "cpu"
+
+
 Record = TypeVar("Record")
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed, Overloaded
 from banyan.core.layout import from_json
-from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
+from banyan.engine.formation import Seat
 from banyan.engine.wire import (
     Channel,
     Json,

@@ -21,9 +21,9 @@ from banyan.core.errors import BanyanError, ContextTooLong, InputError, Unsuppor
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine import sampler
-from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
 from banyan.engine.conversation import encode_conversation
+from banyan.engine.formation import Seat
 from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load_model

@@ -22,8 +22,8 @@ import psutil
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed
 from banyan.core.layout import to_json
-from banyan.engine.cluster.formation import Seat
 from banyan.engine.config import EngineConfig
+from banyan.engine.formation import Seat
 from banyan.engine.wire import Channel, Json, decode_error, encode_error
 
 POLL_S = 0.05

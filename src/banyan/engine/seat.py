@@ -17,7 +17,6 @@ from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Interval, Layout
 from banyan.engine import group_runner
 from banyan.engine.batch import Comm, OneRank
-from banyan.engine.cluster.formation import Communication, Formation, Seat
 from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.group import Group
@@ -25,6 +24,7 @@ from banyan.engine.comm.mesh import join_mesh
 from banyan.engine.comm.shared import SLOT_BYTES, HostMemory
 from banyan.engine.comm.tensors import GroupComm
 from banyan.engine.config import EngineConfig, available_cores
+from banyan.engine.formation import Communication, Formation, Seat
 from banyan.engine.group_runner import PLAN
 from banyan.engine.kv import PagedKV
 from banyan.engine.model import Model, load_model

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,22 @@ def machine_facts(home: Path) -> Machine:
         nvidia_driver=bool(gpus) or Path("/proc/driver/nvidia/version").exists(),
         gpus=gpus,
     )
+
+
+def process_memory(roles: Mapping[str, str]) -> list[dict[str, object]]:
+    """This process and its children with their resident memory; ``roles`` names a child by a text
+    in its command line."""
+    own = psutil.Process()
+    found: list[dict[str, object]] = []
+    for process in [own, *own.children(recursive=True)]:
+        try:
+            line = "" if process.pid == own.pid else " ".join(process.cmdline())
+            named = (role for text, role in roles.items() if text in line)
+            name = next(named, "other") if line else "server"
+            found.append({"name": name, "rss_bytes": process.memory_info().rss})
+        except psutil.Error:
+            continue  # it ended while we looked
+    return found
 
 
 def port_is_free(host: str, port: int) -> bool:

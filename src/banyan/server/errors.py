@@ -14,6 +14,7 @@ from starlette.responses import Response
 from banyan.core.errors import (
     AccessError,
     BanyanError,
+    ClusterError,
     InputError,
     InternalError,
     MethodNotAllowed,
@@ -65,7 +66,7 @@ def error_response(path: str, error: BanyanError, *, close: bool = False) -> Res
     """The response for ``error`` on ``path``; ``close`` ends the connection after it."""
     body = openai_body(error) if is_openai(path) else product_body(error)
     headers = {"cache-control": "no-store"}
-    if isinstance(error, (Overloaded, ShuttingDown)):
+    if isinstance(error, (ClusterError, Overloaded, ShuttingDown)):
         headers["retry-after"] = str(RETRY_AFTER_S)
     if isinstance(error, TooManyAttempts):
         headers["retry-after"] = str(LOCKOUT_S)

@@ -30,6 +30,7 @@ from banyan.server.routes import (
     ask,
     bases,
     chat,
+    cluster,
     documents,
     jobs,
     models,
@@ -62,6 +63,7 @@ V1_ROUTES: Sequence[BaseRoute] = (
     Route("/v1/chat/completions", v1_chat.chat_completions, methods=["POST"]),
     Route("/v1/completions", v1_completions.completions, methods=["POST"]),
     Route("/v1/embeddings", v1_embeddings.embeddings, methods=["POST"]),
+    Route("/api/cluster", cluster.cluster),
 )
 
 ROUTES: Sequence[BaseRoute] = (

@@ -111,10 +111,10 @@ class Conversation:
 
     def close(self, cause: str) -> None:
         """End the conversation, for that reason unless it had ended before."""
-        self._channel.close()
         with self._lock:
             first = not self._ended.is_set()
-            self._ended.set()
+            self._ended.set()  # before the reader sees the end, which would give another cause
+        self._channel.close()
         if first:
             self._on_end(cause)
 

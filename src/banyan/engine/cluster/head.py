@@ -24,7 +24,6 @@ from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable
 from banyan.core.layout import Layout, ModelShape, from_json, to_json
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.control import HostReport, report_of
-from banyan.engine.cluster.formation import Communication, Formation, Seat
 from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.lobby import HEAD_NAME, Callbacks, Guest, Lobby
 from banyan.engine.cluster.ranks import LocalRanks, RankState
@@ -33,6 +32,7 @@ from banyan.engine.cluster.status import ClusterStatus, HostStatus, RankStatus
 from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.config import EngineConfig
+from banyan.engine.formation import Communication, Formation, Seat
 from banyan.engine.wire import Json
 
 POLL_S: Final = 0.1
@@ -138,7 +138,9 @@ class Head:
 
     def wait_ready(self, context: Context) -> None:
         """Wait until every rank but rank 0 has loaded its share. Raises ``ClusterDown``."""
-        self._wait(self._others_are_ready, context)
+        self._wait(lambda: self._formation is None or self._others_are_ready(), context)
+        if self._formation is None:
+            raise ClusterDown(self._cause or "The head was closed.")
 
     def fail(self, cause: str) -> None:
         """The group is lost: end all its ranks and keep why. The first cause stays."""
@@ -321,12 +323,12 @@ class Head:
 
     def _wait(self, condition: Callable[[], bool], context: Context) -> None:
         with self._changed:
-            while not condition():
+            while True:
                 context.check()
                 if self._closed:
                     raise ClusterDown("The head was closed.")
-                if self._cause and self._path is not None and self._formation is None:
-                    raise ClusterDown(self._cause)
+                if condition():
+                    return
                 self._changed.wait(POLL_S)
 
     def _tell(self) -> None:

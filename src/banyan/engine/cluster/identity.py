@@ -10,7 +10,7 @@ from typing import Final
 
 from banyan.core.errors import CheckpointInvalid
 from banyan.engine.checkpoint import find_gguf
-from banyan.engine.cluster.formation import ModelIdentity
+from banyan.engine.formation import ModelIdentity
 
 CHUNK_BYTES: Final = 1 << 20
 WEIGHTS: Final = ("*.safetensors", "config.json", "model.safetensors.index.json")

@@ -17,8 +17,8 @@ from pathlib import Path
 from banyan.core.errors import BanyanError
 from banyan.core.layout import from_json
 from banyan.engine.child import SPIN_COUNT
-from banyan.engine.cluster.formation import Seat
 from banyan.engine.cluster.ranks import BEAT_S
+from banyan.engine.formation import Seat
 from banyan.engine.wire import Channel
 
 

@@ -22,8 +22,8 @@ import psutil
 
 from banyan.core.errors import BanyanError
 from banyan.core.layout import to_json
-from banyan.engine.cluster.formation import Formation, Seat
 from banyan.engine.comm import shared
+from banyan.engine.formation import Formation, Seat
 from banyan.engine.wire import Channel, Json
 
 BEAT_S: Final = 1.0

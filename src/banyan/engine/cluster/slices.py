@@ -20,8 +20,8 @@ from typing import Final
 from banyan.core.errors import ClusterError, HashMismatch
 from banyan.core.layout import Share, to_json
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.cluster.formation import ModelIdentity
 from banyan.engine.cut import cut
+from banyan.engine.formation import ModelIdentity
 from banyan.engine.slice_file import FORMAT, SUFFIX, slice_bytes
 
 CHUNK_BYTES: Final = 1 << 20

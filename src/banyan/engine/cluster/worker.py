@@ -29,11 +29,11 @@ from banyan.core.errors import (
 )
 from banyan.core.layout import from_json, to_json
 from banyan.engine.cluster.control import CONTROL, SLICE, Conversation, expect, report_of
-from banyan.engine.cluster.formation import Formation
 from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.ranks import LocalRanks, RankState
 from banyan.engine.cluster.slices import receive_slice, slice_path
 from banyan.engine.comm import handshake
+from banyan.engine.formation import Formation
 from banyan.engine.wire import Json
 
 CONNECT_S: Final = 5.0

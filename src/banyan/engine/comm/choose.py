@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from banyan.core.errors import InputError
 from banyan.engine.comm.auto import Auto
 from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.collectives import COLLECTIVES
 from banyan.engine.comm.compress import CODECS, CompressedExchange
 from banyan.engine.comm.group import Group
+
+ALGORITHMS: Final = ("auto", *COLLECTIVES)
+PAYLOADS: Final = ("exact", *CODECS)
 
 
 def make_collective(group: Group, algorithm: str, payload: str) -> Collective:

@@ -1,0 +1,138 @@
+"""Cluster: several hosts as one engine. Read this first.
+
+    Cluster         on the head: a Head that hosts join, and the engine that runs on them
+      Head          head.py: forms the group, notices who has died
+        Lobby       lobby.py: who may come in
+      ClusterProcess  process.py: rank 0's process behind the engine's ports
+    join_head       on every further host: worker.py starts and watches its ranks
+
+``engine/seat.py`` is what a rank does with its place; ``engine/comm/`` is how ranks talk.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from banyan.core.context import Context
+from banyan.core.errors import InputError
+from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions
+from banyan.engine.cluster.control import HostReport
+from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.process import ClusterProcess
+from banyan.engine.cluster.ssh import RemoteHost
+from banyan.engine.cluster.status import ClusterStatus
+from banyan.engine.cluster.worker import WorkerSettings, join
+from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
+from banyan.engine.config import EngineConfig
+from banyan.engine.formation import Communication
+from banyan.plan.hosts import HostSpec
+from banyan.plan.shares import pipeline, tensor_parallel
+
+OnEvent = Callable[[str], None]
+LAYOUTS = ("auto", "tp", "pp")
+
+
+class Cluster:
+    """A model on this host and those that join it."""
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        config: EngineConfig,
+        options: ClusterOptions,
+        folder: Path,
+        on_event: OnEvent,
+    ) -> None:
+        """Listen and begin to form. Raises ``InputError`` and ``HostUnreachable``."""
+        _check(options)
+        self.token = options.token or secrets.token_urlsafe(24)
+        self._on_event = on_event
+        self._remote: list[RemoteHost] = []
+        settings = HeadSettings(
+            address=options.address,
+            port=options.port,
+            token=self.token,
+            hosts=options.workers,
+            local_ranks=options.local_ranks,
+            device=options.device,
+            folder=folder,
+            communication=Communication(algorithm=options.algorithm, payload=options.payload),
+        )
+        self._head = Head(settings, lambda shape, hosts: _layout(options.layout, shape, hosts))
+        self.engine = ClusterProcess(path, config, self._head, name=name)
+        self.engine.start()
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for ``banyan join``."""
+        return f"{self._head.settings.address}:{self._head.port}"
+
+    def start_hosts(self, hosts: Sequence[HostSpec]) -> None:
+        """Start over ssh those that say how; the others are awaited."""
+        for host in hosts:
+            if host.ssh:
+                self._remote.append(
+                    RemoteHost(
+                        host,
+                        self.address,
+                        self.token,
+                        self._on_event,
+                        lambda error: self._on_event(f"{error} {error.remedy}"),
+                    )
+                )
+
+    def wait_ready(self, context: Context) -> None:
+        """Wait until the model runs. Raises what keeps it from running."""
+        self.engine.wait_ready(context)
+
+    def status(self) -> ClusterStatus:
+        return self._head.status()
+
+    def close(self) -> None:
+        for host in self._remote:
+            host.close()
+        self.engine.close()
+
+
+def join_head(
+    options: WorkerOptions,
+    find: Callable[[str], Path],
+    folder: Path,
+    context: Context,
+    on_event: OnEvent,
+) -> None:
+    """Serve a head until ``context`` is cancelled. Raises as ``worker.join`` does."""
+    settings = WorkerSettings(
+        address=options.address,
+        port=options.port,
+        token=options.token,
+        name=options.name,
+        ranks=options.ranks,
+        device=options.device,
+        folder=folder,
+        find=find,
+    )
+    join(settings, context, on_event)
+
+
+def _check(options: ClusterOptions) -> None:
+    for what, value, known in (
+        ("layout", options.layout, LAYOUTS),
+        ("algorithm", options.algorithm, ALGORITHMS),
+        ("payload", options.payload, PAYLOADS),
+    ):
+        if value not in known:
+            raise InputError(f"{value!r} is not a {what}.", remedy=f"Choose {', '.join(known)}.")
+    if options.workers < 0 or options.local_ranks < 1:
+        raise InputError("A cluster has at least one rank here and no fewer than no workers.")
+
+
+def _layout(name: str, shape: ModelShape, hosts: Sequence[HostReport]) -> Layout:
+    """The layout over hosts whose cores are their speed."""
+    speeds = [[host.cores / host.ranks] * host.ranks for host in hosts]
+    if name == "pp":
+        return pipeline(shape, speeds)
+    return tensor_parallel(shape, [speed for host in speeds for speed in host])

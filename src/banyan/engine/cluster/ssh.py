@@ -1,0 +1,82 @@
+"""Start ``banyan join`` on a host over ssh, and pass on what it says.
+
+The token goes over standard input, so that no list of processes shows it. ssh must not need to ask
+for anything (BatchMode).
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from banyan.core.errors import HostUnreachable
+from banyan.plan.hosts import HostSpec
+
+SSH: Final = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-T")
+NOT_CONNECTED: Final = 255
+NOT_FOUND: Final = 127
+
+
+class RemoteHost:
+    """A host that was started; ``close`` ends it. ``on_end`` is told why it ended by itself."""
+
+    def __init__(
+        self,
+        host: HostSpec,
+        head: str,
+        token: str,
+        on_line: Callable[[str], None],
+        on_end: Callable[[HostUnreachable], None],
+        ssh: tuple[str, ...] = SSH,
+    ) -> None:
+        self._host = host
+        self._on_line = on_line
+        self._on_end = on_end
+        self._closing = False
+        command = [*shlex.split(host.command), "join", head, "--token-stdin", "--name", host.name]
+        command += ["--ranks", str(host.ranks), "--device", host.device]
+        self._process = subprocess.Popen(
+            [*ssh, host.ssh, shlex.join(command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if self._process.stdin is not None:
+            self._process.stdin.write(token + "\n")
+            self._process.stdin.flush()
+        threading.Thread(target=self._relay, name=f"ssh {host.name}", daemon=True).start()
+
+    def close(self) -> None:
+        """Hang up; the worker notices that its standard input has closed, and ends."""
+        self._closing = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.terminate()
+        self._process.wait()
+
+    def _relay(self) -> None:
+        last = ""
+        for line in self._process.stdout or ():
+            last = line.strip()
+            self._on_line(f"{self._host.name}: {last}")
+        status = self._process.wait()
+        if not self._closing:
+            self._on_end(_failure(self._host, status, last))
+
+
+def _failure(host: HostSpec, status: int, said: str) -> HostUnreachable:
+    if status == NOT_CONNECTED:
+        return HostUnreachable(
+            f"ssh could not reach {host.name} ({host.ssh}): {said}",
+            remedy=f"`ssh {host.ssh} true` must work without a password.",
+        )
+    if status == NOT_FOUND:
+        return HostUnreachable(
+            f"{host.name} has no command {host.command!r}.",
+            remedy="Install Banyan there, or give its path as `command` in the hosts file.",
+        )
+    return HostUnreachable(f"banyan join on {host.name} ended ({status}): {said}")

@@ -1,0 +1,221 @@
+"""Strangers, liars and broken peers: each is turned away by name, and the running group goes on."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engine.cluster.toys import TOKEN, Toys, toys, use_toy_ranks, wait_until
+from tests.engine.toy import write_toy
+
+from banyan.core.errors import HostUnreachable, JoinRefused
+from banyan.engine.cluster.control import CONTROL, MAX_CONTROL_BYTES
+from banyan.engine.comm import handshake
+from banyan.engine.wire import Channel
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toys]:
+    """A running group of two hosts, which must still run at the end."""
+    use_toy_ranks(monkeypatch)
+    with toys(tmp_path, hosts=1) as found:
+        found.join("attic")
+        found.form()
+        yield found
+        assert found.head.status().state == "ready"
+        assert found.head.cause == ""
+
+
+def connected(cluster: Toys) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", cluster.head.port), timeout=10)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other end hangs up, whatever it says before."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def admitted(cluster: Toys) -> tuple[socket.socket, Channel]:
+    """A control connection by one who knows the token."""
+    connection = connected(cluster)
+    handshake.connect(connection, TOKEN.encode(), {"purpose": CONTROL})
+    return connection, Channel(connection)
+
+
+def refused(cluster: Toys) -> Exception:
+    wait_until(lambda: cluster.refusals)
+    return cluster.refusals[0]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"x" * 200,
+        b"\x16\x03\x01" + bytes(300),
+        handshake.MAGIC + bytes(32) + struct.pack(">H", 65535) + bytes(500),
+        bytes(4096),
+    ],
+    ids=["http", "tls", "long-hello", "zeros"],
+)
+def test_garbage_is_hung_up_on(cluster: Toys, garbage: bytes) -> None:
+    with connected(cluster) as stranger:
+        stranger.sendall(garbage)
+        assert is_closed(stranger)
+
+
+def test_half_a_handshake_is_hung_up_on_in_time(
+    cluster: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake.accept, "__kwdefaults__", {"timeout_s": 0.3})
+    with connected(cluster) as stranger:
+        stranger.sendall(handshake.MAGIC + bytes(7))
+        assert is_closed(stranger)
+
+
+def test_a_port_scanner_disturbs_nobody(cluster: Toys) -> None:
+    for _ in range(200):
+        connected(cluster).close()
+
+
+def test_a_flood_of_silent_connections_is_capped_and_leaves_room_again(
+    cluster: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake.accept, "__kwdefaults__", {"timeout_s": 0.5})
+    flood = [connected(cluster) for _ in range(80)]
+    threads = threading.active_count()
+    assert threads < 80
+    for stranger in flood:
+        with stranger:
+            assert is_closed(stranger)
+    _, channel = admitted(cluster)
+    channel.close()
+
+
+def test_a_wrong_token_is_refused_with_its_own_message(cluster: Toys) -> None:
+    cluster.join("cellar", token="guessed")
+    error = refused(cluster)
+    assert isinstance(error, JoinRefused)
+    assert "token" in str(error)
+
+
+def test_another_version_is_refused_with_its_own_message(
+    cluster: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = handshake.json.dumps
+    monkeypatch.setattr(
+        handshake.json, "dumps", lambda v, **o: real({**v, "version": "0.0.0"}, **o)
+    )
+    with connected(cluster) as other, pytest.raises(JoinRefused, match="another version"):
+        handshake.connect(other, TOKEN.encode(), {"purpose": CONTROL})
+
+
+def test_an_unreachable_port_is_named(cluster: Toys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    cluster.join("cellar", port=port)
+    error = refused(cluster)
+    assert isinstance(error, HostUnreachable)
+    assert str(port) in str(error)
+
+
+def test_a_host_listed_twice_is_refused(cluster: Toys) -> None:
+    cluster.join("attic")
+    error = refused(cluster)
+    assert isinstance(error, JoinRefused)
+    assert "'attic' is here already" in str(error)
+
+
+def test_one_host_too_many_is_refused(cluster: Toys) -> None:
+    cluster.join("cellar")
+    assert "1 hosts are here already" in str(refused(cluster))
+
+
+def test_an_overheard_handshake_opens_nothing(cluster: Toys) -> None:
+    """Everything a host once sent, sent again."""
+    said = bytearray()
+    ours, theirs = socket.socketpair()
+    with connected(cluster) as upstream, ours, theirs:
+
+        def relay() -> None:
+            theirs.sendall(upstream.recv(40))
+            said.extend(theirs.recv(4096))
+            upstream.sendall(bytes(said))
+            theirs.sendall(upstream.recv(33))
+
+        thread = threading.Thread(target=relay)
+        thread.start()
+        handshake.connect(ours, TOKEN.encode(), {"purpose": CONTROL})
+        thread.join()
+    with connected(cluster) as replay:
+        replay.sendall(bytes(said))
+        answer = replay.recv(40) + replay.recv(33)
+        assert answer[40:41] == b"\x01"
+        assert is_closed(replay)
+
+
+@pytest.mark.parametrize("length", [2**32 - 1, MAX_CONTROL_BYTES + 1])
+def test_an_announced_length_beyond_the_cap_is_not_waited_for(cluster: Toys, length: int) -> None:
+    connection, _ = admitted(cluster)
+    with connection:
+        connection.sendall(struct.pack(">I", length) + b"x" * 64)
+        assert is_closed(connection)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"op": "hello"},
+        {"op": "hello", "report": 7},
+        {"op": "hello", "report": {"name": "x"}},
+        {
+            "op": "hello",
+            "report": {
+                "name": "liar",
+                "ranks": 10**9,
+                "device": "cpu",
+                "cores": 1,
+                "memory_bytes": 1,
+            },
+        },
+        {"op": "prepared", "ports": {"0": 1}},
+        {"op": ["x"]},
+        {},
+    ],
+    ids=str,
+)
+def test_frames_that_make_no_sense_end_the_conversation(
+    cluster: Toys, frame: dict[str, object]
+) -> None:
+    connection, channel = admitted(cluster)
+    with connection:
+        channel.send(frame)
+        assert is_closed(connection)
+
+
+def test_a_slice_is_not_given_to_who_names_no_rank_of_this_group(cluster: Toys) -> None:
+    for claim in ({"group": "other", "rank": 1}, {"group": "", "rank": 0}):
+        with connected(cluster) as stranger:
+            handshake.connect(stranger, TOKEN.encode(), {"purpose": "slice", **claim})  # type: ignore[dict-item]  # ints and texts
+            assert is_closed(stranger)
+
+
+def test_a_checkpoint_that_differs_is_refused_with_both_digests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_toy_ranks(monkeypatch)
+    other = write_toy(tmp_path / "other", context=128)
+    with toys(tmp_path, hosts=1) as cluster:
+        cluster.join("attic", find=lambda name: other)
+        with pytest.raises(Exception, match="not the same checkpoint"):
+            cluster.form()

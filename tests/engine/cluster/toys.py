@@ -1,0 +1,143 @@
+"""A head and workers in this process, whose ranks are toy processes; rank 0 is one, too."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.engine.toy import write_toy
+
+from banyan.core.context import Context
+from banyan.core.errors import BanyanError, NotFound
+from banyan.engine.cluster import ranks as ranks_module
+from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.worker import WorkerSettings, join
+from banyan.engine.config import EngineConfig
+from banyan.plan.shares import tensor_parallel
+
+TOKEN = "a token of the tests"
+TOY_RANK = Path(__file__).with_name("toy_rank.py")
+
+
+def use_toy_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank processes started from now on are toys."""
+    real = subprocess.Popen
+
+    def start(command: list[str], **options: object) -> object:
+        return real([command[0], str(TOY_RANK), command[-1]], **options)  # type: ignore[call-overload]  # as given
+
+    monkeypatch.setattr(ranks_module.subprocess, "Popen", start)
+
+
+@dataclass
+class Toys:
+    """A head that awaits ``hosts`` hosts, and the threads of those that have joined."""
+
+    folder: Path
+    hosts: int = 2
+    local_ranks: int = 1
+    refusals: list[BanyanError] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.path = write_toy(self.folder / "toy")
+        settings = HeadSettings(
+            address="127.0.0.1",
+            port=0,
+            token=TOKEN,
+            hosts=self.hosts,
+            local_ranks=self.local_ranks,
+            folder=self.folder / "head",
+        )
+        self.head = Head(
+            settings,
+            lambda shape, reports: tensor_parallel(shape, [1.0] * sum(r.ranks for r in reports)),
+        )
+        self._workers: list[tuple[Context, threading.Thread]] = []
+
+    def join(
+        self,
+        name: str,
+        *,
+        token: str = TOKEN,
+        port: int = 0,
+        find: Callable[[str], Path] | None = None,
+    ) -> None:
+        """Let a host join in a thread; what it is refused with is kept."""
+
+        def absent(model: str) -> Path:
+            raise NotFound(model)
+
+        settings = WorkerSettings(
+            address="127.0.0.1",
+            port=port or self.head.port,
+            token=token,
+            name=name,
+            ranks=1,
+            device="cpu",
+            folder=self.folder / name,
+            find=find or absent,
+        )
+        context = Context()
+
+        def run() -> None:
+            try:
+                join(settings, context, self.events.append)
+            except BanyanError as error:
+                self.refusals.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self._workers.append((context, thread))
+
+    def form(self, timeout_s: float = 30.0) -> None:
+        """Form the group, rank 0 being a toy like the others, and wait until it runs."""
+        context = Context(deadline=time.monotonic() + timeout_s)
+        config = EngineConfig(precision="fp32", threads=1)
+        seat = self.head.form(self.path, "toy", config, context)
+        local = self.head._local
+        if local is not None:
+            local.start(seat.formation, 0, self.path)
+        self.head.wait_ready(context)
+
+    def rank_pids(self) -> dict[int, int]:
+        return {rank: state.pid for rank, state in self.head._ranks.items()}
+
+    def close(self) -> None:
+        for context, _ in self._workers:
+            context.cancel.set()
+        for _, thread in self._workers:
+            thread.join(10)
+        self.head.close()
+
+
+@contextmanager
+def toys(folder: Path, **options: int) -> Iterator[Toys]:
+    found = Toys(folder, **options)
+    try:
+        yield found
+    finally:
+        found.close()
+        assert not [child for child in psutil.Process().children() if _is_rank(child)]
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    try:
+        return "toy_rank" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Fail the test when ``condition`` does not become true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
