@@ -25,13 +25,13 @@ from typing import Any
 import netns
 
 from banyan.core.layout import Layout, from_json, to_json
-from banyan.engine.cluster.formation import Communication, Formation, ModelIdentity, Seat
 from banyan.engine.comm import shared
 from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Buffer, Collective
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.config import EngineConfig
+from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
 
 PORT = 7000
 PAGE = 16

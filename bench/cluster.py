@@ -1,0 +1,162 @@
+"""One model over two hosts: first token and decoding, by collective and by layout.
+
+    make bench-cluster
+
+Two hosts are network namespaces at 1 Gbit/s with four ranks each, the ranks of a host pinned to one
+core; the model is the 1.1B shape cut to 8 layers, random weights, bf16. The collectives take turns
+on the same processes; ``ttft_vs_star`` is ours over star's. The pipeline (``pp2 x tp4``) is what
+the planner picks for prefill. ``--cards 2`` puts one graphics card into each namespace instead, with
+``--ranks`` ranks sharing it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import netns
+import shapes
+from ranks import Ranks, running
+from table import Row, report
+
+from banyan.core.layout import Layout
+from banyan.engine.checkpoint import open_checkpoint
+from banyan.engine.config import EngineConfig
+from banyan.engine.formation import Communication
+from banyan.plan.shares import pipeline, tensor_parallel
+
+HOSTS = 2
+PROMPTS = [128, 512, 1024, 2048]
+BATCHES = [1, 8]
+WAYS = {
+    "star": Communication(algorithm="star"),
+    "tree": Communication(algorithm="tree"),
+    "exchange": Communication(algorithm="exchange"),
+    "auto": Communication(algorithm="auto"),
+    "auto+int8": Communication(algorithm="auto", payload="int8"),
+}
+DECODES = 6
+BANDWIDTH = 1e9
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is measured on which machine."""
+
+    shape: shapes.Shape
+    ranks: int
+    prompts: Sequence[int]
+    batches: Sequence[int]
+    cards: int
+    runs: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, help="not used here")
+    parser.add_argument("--data", type=Path, help="not used here")
+    parser.add_argument("--full", action="store_true", help="more runs")
+    parser.add_argument("--shape", default=shapes.B1_SHORT.name, choices=list(shapes.SHAPES))
+    parser.add_argument("--ranks", type=int, default=4, help="ranks per host")
+    parser.add_argument("--cards", type=int, default=0, help="graphics cards, one per host")
+    parser.add_argument("--prompts", default=",".join(map(str, PROMPTS)))
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--name", default="cluster", help="results/NAME.json")
+    options = parser.parse_args()
+    if not netns.available():
+        raise SystemExit("bench-cluster needs root and iproute2 (network namespaces).")
+    grid = Grid(
+        shape=shapes.SHAPES[options.shape],
+        ranks=options.ranks,
+        prompts=[int(text) for text in options.prompts.split(",")],
+        batches=[int(text) for text in options.batches.split(",")],
+        cards=options.cards,
+        runs=options.runs * (3 if options.full else 1),
+    )
+    report(options.name, measure(grid))
+
+
+def measure(grid: Grid) -> list[Row]:
+    """Every cell on tensor parallel with each collective, then on the pipeline."""
+    path = shapes.folder(grid.shape).resolve()
+    model = open_checkpoint(path).config.shape
+    tensor = tensor_parallel(model, [1.0] * HOSTS * grid.ranks)
+    piped = pipeline(model, [[1.0] * grid.ranks] * HOSTS)
+    rows: list[Row] = []
+    stars: dict[tuple[int, int], float] = {}
+    with netns.hosts(HOSTS, bandwidth_bit_s=BANDWIDTH) as hosts:
+        for layout, ways in ((tensor, WAYS), (piped, {"auto": WAYS["auto"]})):
+            with _started(hosts, grid, layout, path, list(ways.values())) as ranks:
+                rows += _rows(ranks, grid, layout, list(ways), stars)
+    return rows
+
+
+def _started(hosts, grid: Grid, layout: Layout, path: Path, ways):  # type: ignore[no-untyped-def]  # a context manager of ``running``
+    most = max(grid.prompts) * max(grid.batches)
+    cache = most * grid.shape.layers * 2 * grid.shape.hidden * 2 * 2
+    return running(
+        hosts,
+        grid.ranks,
+        layout,
+        path,
+        EngineConfig(
+            precision="bf16",
+            threads=0 if grid.cards else 1,
+            kv_cache_bytes=max(cache, 64 << 20),
+            max_batch_tokens=most,
+            max_sequences=max(grid.batches) + 1,
+        ),
+        ways=ways,
+        cpus=(lambda host: ()) if grid.cards else (lambda host: (host,)),
+        device=(lambda host: f"cuda:{host}") if grid.cards else (lambda host: "cpu"),
+    )
+
+
+def _rows(
+    ranks: Ranks,
+    grid: Grid,
+    layout: Layout,
+    names: Sequence[str],
+    stars: dict[tuple[int, int], float],
+) -> list[Row]:
+    rows: list[Row] = []
+    for batch in grid.batches:
+        for prompt in grid.prompts:
+            first = _medians(ranks, names, prompt=prompt, batch=batch, runs=grid.runs)
+            decode = _medians(ranks, names, prompt=1, batch=batch, runs=DECODES, context=prompt)
+            stars.setdefault((prompt, batch), first.get("star", 0.0))
+            for name in names:
+                rows.append(
+                    {
+                        "prompt": prompt,
+                        "batch": batch,
+                        "algorithm": name,
+                        "layout": layout.name,
+                        "ttft_s": first[name],
+                        "prompt_tokens_per_s": prompt * batch / first[name],
+                        "decode_tokens_per_s": batch / decode[name],
+                        "ttft_vs_star": first[name] / stars[prompt, batch],
+                        "predicted_ttft_s": None,
+                    }
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def _medians(
+    ranks: Ranks, names: Sequence[str], *, prompt: int, batch: int, runs: int, context: int = 0
+) -> dict[str, float]:
+    """Median seconds of a step by each collective, taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(runs):
+        for way, name in enumerate(names):
+            times[name].append(ranks.step(way=way, prompt=prompt, batch=batch, context=context))
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+if __name__ == "__main__":
+    main()
