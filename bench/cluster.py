@@ -5,8 +5,8 @@
 Two hosts are network namespaces at 1 Gbit/s with four ranks each, the ranks of a host pinned to one
 core; the model is the 1.1B shape cut to 8 layers, random weights, bf16. The collectives take turns
 on the same processes; ``ttft_vs_star`` is ours over star's. The pipeline (``pp2 x tp4``) is what
-the planner picks for prefill. ``--cards 2`` puts one graphics card into each namespace instead, with
-``--ranks`` ranks sharing it.
+the planner picks for prefill. ``--cards 2`` puts one graphics card into each namespace instead,
+with ``--ranks`` ranks sharing it.
 """
 
 from __future__ import annotations

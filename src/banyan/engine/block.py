@@ -54,17 +54,17 @@ class Step:
 def block(
     x: Tensor, weights: LayerWeights, kv: LayerKV, step: Step, rotation: Rotation, shape: BlockShape
 ) -> Tensor:
-    """Float32 [T, hidden] -> [T, hidden]: attention, then the feed-forward network."""
-    normed = weights.attention_norm(x).to(shape.dtype)
-    attended = attention(normed, weights, kv, step, rotation, shape).float()
+    """Float32 [T, hidden] -> [T, hidden], in place: attention, then the feed-forward network."""
+    normed = weights.attention_norm(x, shape.dtype)
+    attended = attention(normed, weights, kv, step, rotation, shape)
     if weights.attention_post_norm is not None:
-        attended = weights.attention_post_norm(attended)
-    x = x + attended
-    normed = weights.ffn_norm(x).to(shape.dtype)
-    fed = step.comm.all_reduce(feed_forward(normed, weights, shape.activation)).float()
+        attended = weights.attention_post_norm(attended.float())
+    x.add_(attended)
+    normed = weights.ffn_norm(x, shape.dtype)
+    fed = step.comm.all_reduce(feed_forward(normed, weights, shape.activation))
     if weights.ffn_post_norm is not None:
-        fed = weights.ffn_post_norm(fed)
-    return x + fed
+        fed = weights.ffn_post_norm(fed.float())
+    return x.add_(fed)
 
 
 def attention(

@@ -81,8 +81,7 @@ class Model:
         if self.weights.head is None:
             raise RuntimeError("this stage has no head")
         rows = x.index_select(0, batch.logit_rows.to(self.device))
-        normed = self.weights.head.norm(rows)
-        return self.weights.head.linear(normed.to(self.dtype)).float().cpu()
+        return self.weights.head.linear(self.weights.head.norm(rows, self.dtype)).float().cpu()
 
 
 def load_model(
