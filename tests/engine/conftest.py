@@ -70,6 +70,32 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
         {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1},
     ),
     "qwen3": ("Qwen3Config", {"head_dim": 32}),
+    "mixtral": (
+        "MixtralConfig",
+        {"num_local_experts": 5, "num_experts_per_tok": 2, "rope_parameters": None},
+    ),
+    "mixtral-sliding": ("MixtralConfig", {"sliding_window": 7, "head_dim": 32}),
+    "qwen3-moe": (
+        "Qwen3MoeConfig",
+        {
+            "head_dim": 32,
+            "moe_intermediate_size": 64,
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "norm_topk_prob": True,
+        },
+    ),
+    "qwen3-moe-sliding": (
+        "Qwen3MoeConfig",
+        {
+            "moe_intermediate_size": 32,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "norm_topk_prob": False,
+            "use_sliding_window": True,
+            "sliding_window": 6,
+        },
+    ),
     "gemma3": (
         "Gemma3TextConfig",
         {

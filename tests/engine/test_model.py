@@ -22,7 +22,11 @@ FAMILIES = [
     "mistral",
     "qwen2",
     "qwen2-sliding",
+    "mixtral",
+    "mixtral-sliding",
     "qwen3",
+    "qwen3-moe",
+    "qwen3-moe-sliding",
     "gemma3",
     "gemma3-six-layers",
 ]

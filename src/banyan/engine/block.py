@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from banyan.engine.batch import Batch, Comm, LayerKV
-from banyan.engine.config import Activation, ModelConfig
+from banyan.engine.config import ModelConfig
 from banyan.engine.rope import Rotation, rotate
 from banyan.engine.weights import LayerWeights
 
@@ -25,7 +24,6 @@ class BlockShape:
     heads: int
     kv_heads: int
     head_dim: int
-    activation: Activation
     attention_scale: float
     window: int | None
     dtype: torch.dtype
@@ -36,7 +34,6 @@ class BlockShape:
             heads=config.heads,
             kv_heads=config.kv_heads,
             head_dim=config.head_dim,
-            activation=config.activation,
             attention_scale=config.attention_scale,
             window=config.windows[layer],
             dtype=dtype,
@@ -61,7 +58,7 @@ def block(
         attended = weights.attention_post_norm(attended.float())
     x.add_(attended)
     normed = weights.ffn_norm(x, shape.dtype)
-    fed = step.comm.all_reduce(feed_forward(normed, weights, shape.activation))
+    fed = step.comm.all_reduce(weights.ffn(normed))
     if weights.ffn_post_norm is not None:
         fed = weights.ffn_post_norm(fed.float())
     return x.add_(fed)
@@ -81,15 +78,3 @@ def attention(
     scale, window = shape.attention_scale, shape.window
     attended = kv.attend(q, k, v, step.batch, scale=scale, window=window)
     return step.comm.all_reduce(weights.output(attended.reshape(x.shape[0], -1)))
-
-
-def feed_forward(x: Tensor, weights: LayerWeights, activation: Activation) -> Tensor:
-    """The gated feed-forward network (Shazeer 2020)."""
-    both = weights.gate_up(x)
-    ffn = both.shape[-1] // 2
-    gate, up = both[:, :ffn], both[:, ffn:]
-    if activation == "silu":
-        gate = functional.silu(gate)
-    else:
-        gate = functional.gelu(gate, approximate="tanh")
-    return weights.down(gate.mul_(up))

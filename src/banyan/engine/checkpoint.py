@@ -3,7 +3,8 @@
 The one place that knows that checkpoints come as GGUF files and as Hugging Face folders. Tensors
 carry canonical names: ``embedding``, ``norm``, ``head`` (absent where tied), and for each layer
 ``layers.N.`` + q k v o gate up down (``.weight``, ``.bias``) and attention_norm ffn_norm
-q_norm k_norm attention_post_norm ffn_post_norm (``.weight``).
+q_norm k_norm attention_post_norm ffn_post_norm (``.weight``). A layer with experts has a
+``router.weight`` and ``experts.E.`` + gate up down (``.weight``) instead of those three.
 """
 
 from __future__ import annotations
@@ -93,7 +94,11 @@ def _open_gguf(path: Path) -> Checkpoint:
     return Checkpoint(
         source=path.name,
         config=config,
-        tensors=_renamed(file.tensors, config, gguf_model.canonical_name),
+        tensors=_renamed(
+            gguf_model.experts_apart(file.tensors, config.experts),
+            config,
+            gguf_model.canonical_name,
+        ),
         interleaved=config.family == "llama",
     )
 

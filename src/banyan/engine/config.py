@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from banyan.core.errors import CheckpointInvalid, InputError
+from banyan.core.errors import CheckpointInvalid, InputError, UnsupportedModel
 from banyan.core.layout import ModelShape
 
 Precision = Literal["auto", "fp32", "bf16", "packed"]
@@ -23,6 +23,8 @@ RopeKind = Literal["plain", "linear", "dynamic", "yarn", "llama3", "divisors"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "packed")
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 CPUINFO = Path("/proc/cpuinfo")
+MAX_EXPERTS = 4096
+"""More than any model has; what bounds the work of opening a file that lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,10 @@ class ModelConfig:
     ``ropes`` are the distinct rotations and ``layer_ropes[i]`` the one of layer i; ``windows[i]``
     is how many positions layer i sees, itself included (None: all). ``sandwich_norms`` are
     Gemma's norms after attention and after the feed-forward network.
+
+    ``experts`` 0: one feed-forward network of width ``ffn`` in each layer. Otherwise there are so
+    many of that width, each token goes through ``experts_per_token`` of them, and
+    ``normalise_experts`` says that the shares of those add up to one.
     """
 
     family: str
@@ -86,6 +92,9 @@ class ModelConfig:
     ffn_bias: bool = False
     qk_norm: bool = False
     sandwich_norms: bool = False
+    experts: int = 0
+    experts_per_token: int = 0
+    normalise_experts: bool = True
     embedding_scale: float = 1.0
     tied: bool = False
     bos_id: int | None = None
@@ -104,6 +113,20 @@ class ModelConfig:
             raise CheckpointInvalid(f"A head of {self.head_dim} numbers cannot be rotated.")
         if not len(self.layer_ropes) == len(self.windows) == self.layers:
             raise CheckpointInvalid(f"The layer list does not name {self.layers} layers.")
+        if self.experts:
+            self._check_experts()
+
+    def _check_experts(self) -> None:
+        if not 0 < self.experts <= MAX_EXPERTS:
+            raise CheckpointInvalid(
+                f"The checkpoint says it has {self.experts} experts; 1 to {MAX_EXPERTS} are run."
+            )
+        if not 0 < self.experts_per_token <= self.experts:
+            raise CheckpointInvalid(
+                f"A token cannot go through {self.experts_per_token} of {self.experts} experts."
+            )
+        if self.ffn_bias:
+            raise UnsupportedModel("The checkpoint's experts have biases, which are not run.")
 
     @property
     def shape(self) -> ModelShape:
@@ -117,6 +140,8 @@ class ModelConfig:
             head_dim=self.head_dim,
             vocab=self.vocab,
             tied=self.tied,
+            experts=self.experts,
+            experts_per_token=self.experts_per_token,
             windows=self.windows,
         )
 

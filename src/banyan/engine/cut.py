@@ -1,8 +1,9 @@
 """Cut: a rank's share of a checkpoint, as a smaller checkpoint.
 
 Matrices that spread (q, k, v, gate, up, embedding, head) are cut by rows, those that gather (o,
-down) by columns, norms are kept whole (Shoeybi et al. 2019). What gathers is summed over the ranks,
-so all but the first have zeros for its bias. Nothing is decoded: whatever loads or sends a
+down) by columns, norms and routers are kept whole (Shoeybi et al. 2019). Of experts the rank's own
+are kept, under the numbers they have in the whole model. What gathers is summed over the ranks, so
+all but the first have zeros for its bias. Nothing is decoded: whatever loads or sends a
 checkpoint does the same with a share of one.
 """
 
@@ -21,7 +22,7 @@ from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import ModelConfig
 from banyan.engine.stored import Stored
 
-_LAYER: Final = re.compile(r"^layers\.(\d+)\.(\w+)\.(weight|bias)$")
+_LAYER: Final = re.compile(r"^layers\.(\d+)\.(experts\.(\d+)\.)?(\w+)\.(weight|bias)$")
 
 
 def cut(checkpoint: Checkpoint, share: Share) -> Checkpoint:
@@ -40,10 +41,10 @@ def cut(checkpoint: Checkpoint, share: Share) -> Checkpoint:
             if name in ends:
                 part = tensor if name == "norm" else _rows(tensor, config.vocab, share.vocab)
                 tensors[name] = part
-        elif share.layers.begin <= int(match[1]) < share.layers.end:
+        elif _is_in(match[1], share.layers) and (not match[3] or _is_in(match[3], share.experts)):
             layer = int(match[1]) - share.layers.begin
-            part = _part(match[2], match[3], tensor, config, share)
-            tensors[f"layers.{layer}.{match[2]}.{match[3]}"] = part
+            part = _part(match[4], match[5], tensor, config, share)
+            tensors[f"layers.{layer}.{match[2] or ''}{match[4]}.{match[5]}"] = part
     return replace(
         checkpoint,
         config=cut_config(config, share),
@@ -66,6 +67,10 @@ def cut_config(config: ModelConfig, share: Share) -> ModelConfig:
         layer_ropes=config.layer_ropes[layers],
         windows=config.windows[layers],
     )
+
+
+def _is_in(number: str, interval: Interval) -> bool:
+    return interval.begin <= int(number) < interval.end
 
 
 def _ends(checkpoint: Checkpoint, share: Share) -> set[str]:

@@ -49,17 +49,20 @@ def _multiply(model: Model, x: torch.Tensor, layers: range) -> None:
     for layer in layers:
         with model.weights.layer(layer) as weights:
             weights.qkv(x)
-            weights.gate_up(x)
+            for entry in weights.ffn.entries:
+                entry(x)
 
 
 def _entry_bytes(model: Model, layer: int) -> int:
     with model.weights.layer(layer) as weights:
-        return weights.qkv.size_bytes + weights.gate_up.size_bytes
+        entries = [weights.qkv, *weights.ffn.entries]
+        return sum(entry.size_bytes for entry in entries)
 
 
 def _entry_rows(model: Model, layer: int) -> int:
     with model.weights.layer(layer) as weights:
-        return weights.qkv.out_features + weights.gate_up.out_features
+        entries = [weights.qkv, *weights.ffn.entries]
+        return sum(entry.out_features for entry in entries)
 
 
 def _median_s(work: Callable[[], None], device: torch.device) -> float:

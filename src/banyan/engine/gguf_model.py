@@ -1,8 +1,8 @@
 """Read the architecture from a GGUF file's metadata, and name its tensors our way.
 
-Two things differ from Hugging Face's storage: files of the architecture ``llama`` hold the rows of
-q and k in the order of interleaved rotation and are put back here; Gemma's norms are stored plus
-one, which is how the engine wants them.
+Three things differ from Hugging Face's storage: files of the architecture ``llama`` hold the rows
+of q and k in the order of interleaved rotation and are put back here; Gemma's norms are stored plus
+one, which is how the engine wants them; the matrices of a layer's experts are one tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from banyan.engine.gguf import GgufFile
 from banyan.engine.metadata import Metadata
 from banyan.engine.stored import Stored
 
-ARCHITECTURES: Final = ("llama", "qwen2", "qwen3", "gemma3")
+ARCHITECTURES: Final = ("llama", "qwen2", "qwen3", "qwen3moe", "gemma3")
+WITH_EXPERTS: Final = frozenset({"llama", "qwen3moe"})  # ``llama`` with experts is Mixtral
+SOFTMAX_GATING: Final = 1
 GEMMA_SLIDING_PATTERN: Final = 6
 GEMMA_LOCAL_THETA: Final = 10_000.0
 GEMMA_27B_LAYERS: Final = 62  # the one size that scales attention by hidden / heads
@@ -37,6 +39,8 @@ _TOP: Final[Mapping[str, str]] = {
     "output.weight": "head",
 }
 _LAYER: Final = re.compile(r"^blk\.(\d+)\.(\w+)\.(weight|bias)$")
+_STACK: Final = re.compile(r"^(blk\.\d+\.ffn_(?:gate|up|down))_exps\.weight$")
+_EXPERT: Final = re.compile(r"^blk\.(\d+)\.ffn_(gate|up|down)\.(\d+)\.weight$")
 _PARTS: Final[Mapping[str, str]] = {
     "attn_q": "q",
     "attn_k": "k",
@@ -48,6 +52,7 @@ _PARTS: Final[Mapping[str, str]] = {
     "post_attention_norm": "attention_post_norm",
     "ffn_norm": "ffn_norm",
     "post_ffw_norm": "ffn_post_norm",
+    "ffn_gate_inp": "router",
     "ffn_gate": "gate",
     "ffn_up": "up",
     "ffn_down": "down",
@@ -89,11 +94,12 @@ def read_config(file: GgufFile) -> ModelConfig:
     windows = _windows(key, layers)
     ropes = _ropes(key, file, head_dim)
     squeezed = gemma and layers == GEMMA_27B_LAYERS
+    experts = _expert_count(key)
     return ModelConfig(
         family=architecture,
         layers=layers,
         hidden=hidden,
-        ffn=values.integer(key("feed_forward_length")),
+        ffn=_ffn(key, experts),
         heads=heads,
         kv_heads=values.integer(key("attention.head_count_kv"), heads),
         head_dim=head_dim,
@@ -108,8 +114,11 @@ def read_config(file: GgufFile) -> ModelConfig:
         qkv_bias="blk.0.attn_q.bias" in file.tensors,
         output_bias="blk.0.attn_output.bias" in file.tensors,
         ffn_bias="blk.0.ffn_down.bias" in file.tensors,
-        qk_norm=architecture in ("qwen3", "gemma3"),
+        qk_norm=architecture in ("qwen3", "qwen3moe", "gemma3"),
         sandwich_norms=gemma,
+        experts=experts,
+        experts_per_token=values.integer(key("expert_used_count")) if experts else 0,
+        normalise_experts=values.flag(key("expert_weights_norm"), True),
         embedding_scale=math.sqrt(hidden) if gemma else 1.0,
         tied="output.weight" not in file.tensors,
         bos_id=_optional_id(values, "tokenizer.ggml.bos_token_id"),
@@ -141,10 +150,31 @@ def canonical_name(name: str, family: str) -> str | None:
         return None
     if name in _TOP:
         return _TOP[name]
+    expert = _EXPERT.match(name)
+    if expert is not None:
+        return f"layers.{int(expert[1])}.experts.{int(expert[3])}.{expert[2]}.weight"
     match = _LAYER.match(name)
     if match is None or match[2] not in _PARTS:
         raise UnsupportedModel(f"Tensor {name} has no place in a model of the family {family}.")
     return f"layers.{int(match[1])}.{_PARTS[match[2]]}.{match[3]}"
+
+
+def experts_apart(tensors: Mapping[str, Stored], experts: int) -> dict[str, Stored]:
+    """The same tensors, those that hold a matrix of every expert as a view for each: numbered
+    ``blk.N.ffn_gate.E.weight``, as old files of Mixtral have them."""
+    apart: dict[str, Stored] = {}
+    for name, tensor in tensors.items():
+        match = _STACK.match(name)
+        if match is None:
+            apart[name] = tensor
+            continue
+        if len(tensor.shape) != 3 or tensor.shape[0] != experts:
+            raise CheckpointInvalid(
+                f"Tensor {name} is {tensor.shape}; there are {experts} experts."
+            )
+        for number in range(experts):
+            apart[f"{match[1]}.{number}.weight"] = tensor.matrix(number)
+    return apart
 
 
 def unpermuted(tensor: Stored, heads: int) -> Stored:
@@ -157,16 +187,44 @@ def unpermuted(tensor: Stored, heads: int) -> Stored:
 
 
 def _refuse_the_unsupported(key: _Keys) -> None:
-    refused = (
-        "expert_count",
+    refused = [
+        "expert_shared_count",
+        "expert_group_count",
+        "leading_dense_block_count",
         "final_logit_softcapping",
         "attn_logit_softcapping",
         "rope.scaling.attn_factor",
         "rope.scaling.yarn_log_multiplier",
-    )
+    ]
+    if key.architecture not in WITH_EXPERTS:
+        refused.append("expert_count")
     for name in refused:
         if key.values.has(key(name)) and key.values.number(key(name)):
             raise UnsupportedModel(f"{key.values.source} asks for {name}, which is not run.")
+
+
+def _expert_count(key: _Keys) -> int:
+    """0 for a dense model."""
+    values = key.values
+    count = values.integer(key("expert_count"), 0)
+    if not count:
+        return 0
+    gating = values.integer(key("expert_gating_func"), SOFTMAX_GATING)
+    if gating not in (0, SOFTMAX_GATING):
+        raise UnsupportedModel(
+            f"{values.source} asks for expert_gating_func {gating}, not softmax."
+        )
+    if values.number(key("expert_weights_scale"), 1.0) not in (0.0, 1.0):
+        raise UnsupportedModel(f"{values.source} asks for expert_weights_scale, which is not run.")
+    return count
+
+
+def _ffn(key: _Keys, experts: int) -> int:
+    """The width of a feed-forward network; for one expert some files have a key of its own."""
+    own = key("expert_feed_forward_length")
+    if experts and key.values.has(own):
+        return key.values.integer(own)
+    return key.values.integer(key("feed_forward_length"))
 
 
 def _vocab(file: GgufFile) -> int:

@@ -1,7 +1,7 @@
 """Read the architecture from a Hugging Face folder's config.json, and name its tensors our way.
 
-Covers Llama 2/3, Mistral, Qwen2/2.5, Qwen3 dense and Gemma 3 text. Whatever a config asks for that
-the engine does not do is refused by name, never ignored.
+Covers Llama 2/3, Mistral, Mixtral, Qwen2/2.5, Qwen3 dense and with experts, and Gemma 3 text.
+Whatever a config asks for that the engine does not do is refused by name, never ignored.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from banyan.engine.metadata import Metadata, read_json
 FAMILIES: Final[Mapping[str, str]] = {
     "llama": "llama",
     "mistral": "mistral",
+    "mixtral": "mixtral",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
     "gemma3_text": "gemma3",
     "gemma3": "gemma3",
 }
+WITH_EXPERTS: Final = frozenset({"mixtral", "qwen3moe"})
 GEMMA_SLIDING_PATTERN: Final = 6  # every sixth layer sees everything
 
 _ACTIVATIONS: Final[Mapping[str, Activation]] = {
@@ -41,6 +44,7 @@ _ROPE_KINDS: Final[Mapping[str, RopeKind]] = {
 _PREFIX: Final = re.compile(r"^(?:model\.language_model|language_model\.model|model)\.")
 _HEAD: Final = frozenset({"lm_head.weight", "language_model.lm_head.weight"})
 _LAYER: Final = re.compile(r"^layers\.(\d+)\.(.+)\.(weight|bias)$")
+_EXPERT: Final = re.compile(r"^(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+)$")
 _TOP: Final[Mapping[str, str]] = {"embed_tokens.weight": "embedding", "norm.weight": "norm"}
 _PARTS: Final[Mapping[str, str]] = {
     "self_attn.q_proj": "q",
@@ -61,6 +65,20 @@ _GEMMA_PARTS: Final[Mapping[str, str]] = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "ffn_post_norm",
 }
+_ROUTERS: Final = frozenset({"mlp.gate", "block_sparse_moe.gate"})
+_EXPERT_PARTS: Final[Mapping[str, str]] = {
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
+    "w1": "gate",
+    "w2": "down",
+    "w3": "up",
+}
+_SHARED_EXPERTS: Final = (
+    "shared_expert_intermediate_size",
+    "n_shared_experts",
+    "num_shared_experts",
+)
 _IGNORED: Final = re.compile(
     r"rotary_emb\.inv_freq$"  # old Llama checkpoints keep what the config says
     r"|vision_tower\.|multi_modal_projector\."  # Gemma 3's eyes; only its text half is run
@@ -74,6 +92,16 @@ class _Layers:
     ropes: tuple[RopeConfig, ...]
     layer_ropes: tuple[int, ...]
     windows: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Experts:
+    """``width`` is that of one feed-forward network."""
+
+    width: int
+    count: int = 0
+    per_token: int = 0
+    normalise: bool = True
 
 
 def read_config(folder: Path, *, most_layers: int) -> ModelConfig:
@@ -95,11 +123,12 @@ def read_config(folder: Path, *, most_layers: int) -> ModelConfig:
     head_dim = config.integer("head_dim", default_head)
     gemma = family == "gemma3"
     by_layer = _layers(config, family, layers)
+    experts = _experts(config, family, layers)
     return ModelConfig(
         family=family,
         layers=layers,
         hidden=hidden,
-        ffn=config.integer("intermediate_size"),
+        ffn=experts.width,
         heads=heads,
         kv_heads=config.integer("num_key_value_heads", heads),
         head_dim=head_dim,
@@ -114,8 +143,11 @@ def read_config(folder: Path, *, most_layers: int) -> ModelConfig:
         qkv_bias=family == "qwen2" or config.flag("attention_bias", False),
         output_bias=family != "qwen2" and config.flag("attention_bias", False),
         ffn_bias=config.flag("mlp_bias", False),
-        qk_norm=family in ("qwen3", "gemma3"),
+        qk_norm=family in ("qwen3", "qwen3moe", "gemma3"),
         sandwich_norms=gemma,
+        experts=experts.count,
+        experts_per_token=experts.per_token,
+        normalise_experts=experts.normalise,
         embedding_scale=math.sqrt(hidden) if gemma else 1.0,
         tied=top.flag("tie_word_embeddings", config.flag("tie_word_embeddings", gemma)),
         bos_id=config.integer("bos_token_id") if config.has("bos_token_id") else None,
@@ -158,10 +190,22 @@ def canonical_name(name: str, family: str) -> str | None:
     if short in _TOP:
         return _TOP[short]
     match = _LAYER.match(short)
-    parts = _GEMMA_PARTS if family == "gemma3" else _PARTS
-    if match is None or match[2] not in parts:
+    part = None if match is None else _part(match[2], family)
+    if match is None or part is None:
         raise UnsupportedModel(f"Tensor {name} has no place in a model of the family {family}.")
-    return f"layers.{int(match[1])}.{parts[match[2]]}.{match[3]}"
+    return f"layers.{int(match[1])}.{part}.{match[3]}"
+
+
+def _part(name: str, family: str) -> str | None:
+    """Our name of a layer's part; None when there is no such part."""
+    if family not in WITH_EXPERTS:
+        return (_GEMMA_PARTS if family == "gemma3" else _PARTS).get(name)
+    if name in _ROUTERS:
+        return "router"
+    match = _EXPERT.match(name)
+    if match is not None and match[2] in _EXPERT_PARTS:
+        return f"experts.{int(match[1])}.{_EXPERT_PARTS[match[2]]}"
+    return _PARTS.get(name)
 
 
 def _refuse_the_unsupported(top: Metadata, config: Metadata, family: str) -> None:
@@ -171,15 +215,42 @@ def _refuse_the_unsupported(top: Metadata, config: Metadata, family: str) -> Non
             f"{top.source} is quantised with {method}, which is not read.",
             remedy="Use the unquantised checkpoint, or a GGUF file.",
         )
-    for key in ("final_logit_softcapping", "attn_logit_softcapping", "num_experts"):
+    refused = ["final_logit_softcapping", "attn_logit_softcapping"]
+    if family not in WITH_EXPERTS:
+        refused += ["num_experts", "num_local_experts"]
+    for key in refused:
         if config.has(key):
             raise UnsupportedModel(f"{config.source} asks for {key}, which is not run.")
     if config.has("use_bidirectional_attention") and config.flag("use_bidirectional_attention"):
         raise UnsupportedModel(f"{config.source} is an encoder: it attends in both directions.")
     if config.number("partial_rotary_factor", 1.0) != 1.0:
         raise UnsupportedModel(f"{config.source} rotates a part of each head, which is not run.")
-    if family == "mistral" and config.flag("attention_bias", False):
-        raise UnsupportedModel(f"{config.source} asks for attention_bias, which Mistral has not.")
+    if family in ("mistral", "mixtral") and config.flag("attention_bias", False):
+        raise UnsupportedModel(f"{config.source} asks for attention_bias, which {family} has not.")
+
+
+def _experts(config: Metadata, family: str, layers: int) -> _Experts:
+    """Every layer has experts, or none has. Raises ``UnsupportedModel`` for a mixture of both, and
+    for experts that all tokens share."""
+    if family not in WITH_EXPERTS:
+        return _Experts(width=config.integer("intermediate_size"))
+    for key in _SHARED_EXPERTS:
+        if config.has(key) and config.number(key):
+            raise UnsupportedModel(f"{config.source} asks for {key}, which is not run.")
+    dense = config.integers("mlp_only_layers") if config.has("mlp_only_layers") else []
+    if config.integer("decoder_sparse_step", 1) != 1 or any(layer < layers for layer in dense):
+        raise UnsupportedModel(
+            f"{config.source} gives experts to some layers only (decoder_sparse_step,"
+            " mlp_only_layers), which is not run."
+        )
+    key = "num_local_experts" if config.has("num_local_experts") else "num_experts"
+    mixtral = family == "mixtral"
+    return _Experts(
+        width=config.integer("intermediate_size" if mixtral else "moe_intermediate_size"),
+        count=config.integer(key),
+        per_token=config.integer("num_experts_per_tok", 2 if mixtral else 8),
+        normalise=mixtral or config.flag("norm_topk_prob", False),
+    )
 
 
 def _activation(config: Metadata, *, gemma: bool) -> Activation:
@@ -207,7 +278,7 @@ def _layers(config: Metadata, family: str, layers: int) -> _Layers:
         ropes = _gemma_ropes(config)
         layer_ropes = tuple(int(slides) for slides in sliding)
     else:
-        ropes = (_rope(_rope_values(config), config, config.number("rope_theta", 10_000.0)),)
+        ropes = (_rope(_rope_values(config), config, _theta(config, family)),)
         layer_ropes = (0,) * layers
     return _Layers(
         ropes=ropes,
@@ -223,6 +294,9 @@ def _sliding(config: Metadata, family: str, layers: int) -> list[bool]:
     if family == "mistral":
         without = config.mentions("sliding_window") and not config.has("sliding_window")
         return [not without] * layers
+    if family in WITH_EXPERTS:  # all of them or none
+        asked = family == "mixtral" or config.flag("use_sliding_window", False)
+        return [asked and config.has("sliding_window")] * layers
     if config.has("layer_types"):
         types = config.texts("layer_types")
         unknown = set(types) - {"full_attention", "sliding_attention"}
@@ -236,6 +310,10 @@ def _sliding(config: Metadata, family: str, layers: int) -> list[bool]:
         return [False] * layers
     first = config.integer("max_window_layers", 28)
     return [layer >= first for layer in range(layers)]
+
+
+def _theta(config: Metadata, family: str) -> float:
+    return config.number("rope_theta", 1_000_000.0 if family == "mixtral" else 10_000.0)
 
 
 def _rope_values(config: Metadata) -> Metadata:

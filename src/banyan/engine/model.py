@@ -115,7 +115,7 @@ def load_model(
             chosen.precision,
             chosen.threads,
             copy=chosen.packed_copy,
-            first_token=0 if share is None else share.vocab.begin,
+            share=share,
             device=place,
         )
     finally:

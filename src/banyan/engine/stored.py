@@ -62,6 +62,12 @@ class Stored:
     def size_bytes(self) -> int:
         return int(self.data.size)
 
+    def matrix(self, index: int) -> Stored:
+        """One matrix of a stack of them [n, rows, columns] (a view)."""
+        rows = self.shape[1]
+        data = self.data[index * rows : (index + 1) * rows]
+        return replace(self, name=f"{self.name}[{index}]", shape=self.shape[1:], data=data)
+
     def rows(self, interval: Interval) -> Stored:
         """The rows of a matrix, or numbers of a vector, in ``interval`` (a view)."""
         if len(self.shape) == 1:

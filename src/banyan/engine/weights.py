@@ -16,9 +16,12 @@ import torch
 from torch import Tensor
 
 from banyan.core.errors import CheckpointInvalid
+from banyan.core.layout import Interval, Share
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import Precision
 from banyan.engine.dequantise import dequantise, dequantise_rows
+from banyan.engine.experts import Experts
+from banyan.engine.feed_forward import FeedForward, GatedFfn
 from banyan.engine.linear import CPU, Linear, make_dense, make_packed
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stored import Stored
@@ -30,8 +33,7 @@ class LayerWeights:
 
     qkv: Linear
     output: Linear
-    gate_up: Linear
-    down: Linear
+    ffn: FeedForward
     attention_norm: RmsNorm
     ffn_norm: RmsNorm
     qk_norm: RmsNorm | None = None
@@ -40,10 +42,10 @@ class LayerWeights:
 
     @property
     def size_bytes(self) -> int:
-        linears: list[Linear | RmsNorm] = [self.qkv, self.output, self.gate_up, self.down]
         extra = (self.qk_norm, self.attention_post_norm, self.ffn_post_norm)
         norms = [self.attention_norm, self.ffn_norm, *(norm for norm in extra if norm is not None)]
-        return sum(part.size_bytes for part in linears + norms)
+        matrices = self.qkv.size_bytes + self.output.size_bytes + self.ffn.size_bytes
+        return matrices + sum(norm.size_bytes for norm in norms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +124,20 @@ def load_weights(
     threads: int,
     *,
     copy: bool = False,
-    first_token: int = 0,
+    share: Share | None = None,
     device: torch.device = CPU,
 ) -> ResidentWeights:
     """Read every matrix once, layers in parallel. Raises ``CheckpointInvalid``.
 
-    Of a checkpoint that is one rank's share (``cut.py``), ``first_token`` is where its part of the
-    vocabulary begins.
+    ``share`` is what a checkpoint that was cut (``cut.py``) is of the whole.
     """
     config = checkpoint.config
     reader = _Reader(checkpoint, precision, copy=copy, device=device)
+    experts = Interval(0, config.experts) if share is None else share.experts
+    first_token = 0 if share is None else share.vocab.begin
     with ThreadPoolExecutor(threads) as pool:
         head = pool.submit(reader.head)
-        layers = list(pool.map(reader.layer, range(config.layers)))
+        layers = list(pool.map(lambda layer: reader.layer(layer, experts), range(config.layers)))
     reader.check_all_used()
     return ResidentWeights(reader.embedding(first_token), layers, head.result())
 
@@ -176,16 +179,15 @@ class _Reader:
         weight = dequantise(self._tensor(name, size)) + self._checkpoint.norm_offset
         return RmsNorm.of(weight.to(self._device), self._config.norm_eps)
 
-    def layer(self, index: int) -> LayerWeights:
+    def layer(self, index: int, experts: Interval) -> LayerWeights:
         config, prefix = self._config, f"layers.{index}."
         q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
-        hidden, ffn = config.hidden, config.ffn
+        hidden = config.hidden
         norm = self._norms(prefix)
         return LayerWeights(
             qkv=self._stacked(prefix, {"q": q, "k": kv, "v": kv}, hidden, bias=config.qkv_bias),
             output=self._stacked(prefix, {"o": hidden}, q, bias=config.output_bias),
-            gate_up=self._stacked(prefix, {"gate": ffn, "up": ffn}, hidden, bias=config.ffn_bias),
-            down=self._stacked(prefix, {"down": hidden}, ffn, bias=config.ffn_bias),
+            ffn=self._experts(prefix, experts) if config.experts else self._gated(prefix),
             attention_norm=norm("attention_norm", hidden),
             ffn_norm=norm("ffn_norm", hidden),
             qk_norm=self._qk_norm(norm) if config.qk_norm else None,
@@ -217,6 +219,28 @@ class _Reader:
         q = norm("q_norm", size).weight.expand(self._config.heads, size)
         k = norm("k_norm", size).weight.expand(self._config.kv_heads, size)
         return RmsNorm.of(torch.cat((q, k)), self._config.norm_eps)
+
+    def _gated(self, prefix: str) -> GatedFfn:
+        config = self._config
+        gate_up = {"gate": config.ffn, "up": config.ffn}
+        return GatedFfn(
+            self._stacked(prefix, gate_up, config.hidden, bias=config.ffn_bias),
+            self._stacked(prefix, {"down": config.hidden}, config.ffn, bias=config.ffn_bias),
+            config.activation,
+        )
+
+    def _experts(self, prefix: str, own: Interval) -> Experts:
+        """The whole router, in float32 always, and this rank's ``own`` experts."""
+        config = self._config
+        router = self._tensor(f"{prefix}router.weight", config.experts, config.hidden)
+        numbers = range(own.begin, own.end)
+        return Experts(
+            router=make_dense([router], None, torch.float32, device=self._device),
+            experts=tuple(self._gated(f"{prefix}experts.{number}.") for number in numbers),
+            first=own.begin,
+            per_token=config.experts_per_token,
+            normalise=config.normalise_experts,
+        )
 
     def _stacked(self, prefix: str, parts: dict[str, int], width: int, *, bias: bool) -> Linear:
         """The matrices ``parts`` (name and rows) of one layer as one linear."""

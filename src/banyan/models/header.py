@@ -20,8 +20,10 @@ MAX_HEADER_BYTES = 256 << 20
 MAX_KEY_BYTES = 65535
 MAX_TEXT_BYTES = 4096
 MAX_CONFIG_BYTES = 4 << 20
-GGUF_RUN = frozenset({"llama", "qwen2", "qwen3", "gemma3"})
-FOLDERS_RUN = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3", "gemma3_text", "bert"})
+GGUF_RUN = frozenset({"llama", "qwen2", "qwen3", "qwen3moe", "gemma3"})
+FOLDERS_RUN = frozenset(
+    {"llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma3", "gemma3_text", "bert"}
+)
 """What the engine runs; a test compares these with the engine's own lists."""
 
 ENCODERS = frozenset({"bert", "nomic-bert", "roberta", "xlm-roberta", "jina-bert-v2", "mpnet"})
