@@ -39,7 +39,6 @@ WAYS = {
     "auto+int8": Communication(algorithm="auto", payload="int8"),
 }
 DECODES = 6
-BANDWIDTH = 1e9
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class Grid:
     batches: Sequence[int]
     cards: int
     runs: int
+    bandwidth_bit_s: float
 
 
 def main() -> None:
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--prompts", default=",".join(map(str, PROMPTS)))
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
     parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--gbit-s", type=float, default=1.0, help="bandwidth between hosts")
     parser.add_argument("--name", default="cluster", help="results/NAME.json")
     options = parser.parse_args()
     if not netns.available():
@@ -76,6 +77,7 @@ def main() -> None:
         batches=[int(text) for text in options.batches.split(",")],
         cards=options.cards,
         runs=options.runs * (3 if options.full else 1),
+        bandwidth_bit_s=options.gbit_s * 1e9,
     )
     report(options.name, measure(grid))
 
@@ -88,7 +90,7 @@ def measure(grid: Grid) -> list[Row]:
     piped = pipeline(model, [[1.0] * grid.ranks] * HOSTS)
     rows: list[Row] = []
     stars: dict[tuple[int, int], float] = {}
-    with netns.hosts(HOSTS, bandwidth_bit_s=BANDWIDTH) as hosts:
+    with netns.hosts(HOSTS, bandwidth_bit_s=grid.bandwidth_bit_s) as hosts:
         for layout, ways in ((tensor, WAYS), (piped, {"auto": WAYS["auto"]})):
             with _started(hosts, grid, layout, path, list(ways.values())) as ranks:
                 rows += _rows(ranks, grid, layout, list(ways), stars)

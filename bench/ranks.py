@@ -181,8 +181,10 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
         """The stage, after the collective has been set by the batch's number."""
 
         def run(self, batch: Any) -> Any:
+            number = batch.id % len(ways)
             for switch in switches:
-                switch.number = batch.id % len(ways)
+                switch.number = number
+            stage.overlaps = bool(switches) and ways[number].algorithm == "auto"
             return stage.run(batch)
 
     layout = seat.formation.layout

@@ -6,6 +6,8 @@ planned in ``attention.py``. A pool of one layer stands alone, so it can leave o
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,23 +52,23 @@ class PagedKV:
         self.size_bytes = pages * page_bytes(
             layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
         )
-        self._planned_batch: Batch | None = None
-        self._plans: dict[int | None, AttentionPlan] = {}
+        self._planned: deque[tuple[Batch, dict[int | None, AttentionPlan]]] = deque(maxlen=2)
 
     def plan(self, batch: Batch, window: int | None) -> AttentionPlan:
         """The plan of ``batch`` for layers of this window, made by the first that asks."""
-        if self._planned_batch is not batch:
-            self._planned_batch = batch
-            self._plans = {}
-        if window not in self._plans:
-            self._plans[window] = plan_attention(
+        plans = next((plans for planned, plans in self._planned if planned is batch), None)
+        if plans is None:
+            plans = {}
+            self._planned.append((batch, plans))  # two: halves of a batch take turns
+        if window not in plans:
+            plans[window] = plan_attention(
                 batch,
                 page_size=self.page_size,
                 window=window,
                 dtype=self.dtype,
                 device=self.device,
             )
-        return self._plans[window]
+        return plans[window]
 
 
 class LayerPages:

@@ -28,6 +28,7 @@ from banyan.engine.formation import Communication, Formation, Seat
 from banyan.engine.group_runner import PLAN
 from banyan.engine.kv import PagedKV
 from banyan.engine.model import Model, load_model
+from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, count_pages, make_cache
 from banyan.engine.stage import Place, Stage
 
@@ -48,12 +49,13 @@ class Seated:
     pages: int
 
 
-def lead(seat: Seat, path: Path, report: Report = lambda _: None) -> Loaded:
+def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
     """Rank 0's place; returns once its own share is loaded. Raises as ``Engine.load``."""
-    seated = take(seat, path, report)
+    pulse = pulse or Pulse()
+    seated = take(seat, path, lambda _: None, pulse=pulse)
     layout = seat.formation.layout
     last = [(rank, layout.share(rank).vocab) for rank in layout.stages[-1].ranks]
-    runner = group_runner.GroupRunner(seated.stage, seated.group, last)
+    runner = group_runner.GroupRunner(seated.stage, seated.group, last, pulse)
     return Loaded(
         runner=runner,
         pages=seated.pages,
@@ -63,20 +65,31 @@ def lead(seat: Seat, path: Path, report: Report = lambda _: None) -> Loaded:
     )
 
 
-def follow(seat: Seat, path: Path, report: Report = lambda _: None) -> None:
-    """Another rank's place, until rank 0 closes the group. Raises ``ClusterError`` when it dies."""
-    seated = take(seat, path, report)
+def follow(
+    seat: Seat, path: Path, report: Report = lambda _: None, pulse: Pulse | None = None
+) -> None:
+    """Another rank's place, until rank 0 closes the group. Raises ``ClusterError`` when it dies.
+
+    ``report`` is told how far its loading is, ``pulse`` how far its steps are.
+    """
+    seated = take(seat, path, report, pulse=pulse)
     report("ready")
     plan = seated.group.channels[PLAN][0]
     interval: Interval = seat.formation.layout.share(seat.rank).vocab
-    group_runner.follow(seated.stage, plan, interval)
+    group_runner.follow(seated.stage, plan, interval, pulse)
     seated.group.close()
 
 
-def take(seat: Seat, path: Path, report: Report, make: Make = make_collective) -> Seated:
+def take(
+    seat: Seat,
+    path: Path,
+    report: Report,
+    make: Make = make_collective,
+    pulse: Pulse | None = None,
+) -> Seated:
     """Connect with the other ranks, then load this rank's share of the checkpoint at ``path``.
 
-    ``make`` builds the collective that a stage sums with.
+    ``make`` builds the collective that a stage sums with; ``pulse`` counts its sums.
     """
     formation, rank = seat.formation, seat.rank
     layout = formation.layout
@@ -96,7 +109,7 @@ def take(seat: Seat, path: Path, report: Report, make: Make = make_collective) -
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
     kv = make_cache(model.config, model.dtype, config, pages)
     report("measuring")
-    comm = _comm(group, layout, rank, formation.communication, make)
+    comm = _comm(group, layout, rank, formation.communication, make, pulse or Pulse())
     stage = Stage(model, kv.layers, comm, _place(group, formation, rank))
     return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
 
@@ -129,7 +142,12 @@ def _memory(seat: Seat) -> HostMemory | None:
 
 
 def _comm(
-    group: Group, layout: Layout, rank: int, communication: Communication, make: Make
+    group: Group,
+    layout: Layout,
+    rank: int,
+    communication: Communication,
+    make: Make,
+    pulse: Pulse,
 ) -> Comm:
     ranks = layout.stages[layout.stage(rank)].ranks
     whole_hosts = all(
@@ -143,7 +161,7 @@ def _comm(
     if len(ranks) == 1:
         return OneRank()
     within = group.within(ranks)
-    return GroupComm(make(within, communication.algorithm, communication.payload))
+    return GroupComm(make(within, communication.algorithm, communication.payload), pulse.move)
 
 
 def _place(group: Group, formation: Formation, rank: int) -> Place:
@@ -157,6 +175,7 @@ def _place(group: Group, formation: Formation, rank: int) -> Place:
         is_first=before is None,
         is_last=after is None,
         micro_batch_tokens=formation.micro_batch_tokens,
+        overlaps=formation.communication.algorithm == "auto",
         before=links[before] if is_first_rank and before is not None else None,
         after=links[after] if is_first_rank and after is not None else None,
     )

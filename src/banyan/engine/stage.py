@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from banyan.core.errors import ClusterError
-from banyan.engine.batch import Batch, Comm, LayerKV
+from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.comm.tensors import bytes_of
 from banyan.engine.config import ModelConfig
 from banyan.engine.micro_batch import micro_batches
+from banyan.engine.overlap import LEAST_BYTES, overlapped
 
 
 class StageLink(Protocol):
@@ -53,24 +54,27 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a rank stands in the pipeline. ``before`` and ``after`` lead to the neighbouring
+    """Where a rank stands in the pipeline, and whether large batches are computed in halves that
+    hide each other's sums. ``before`` and ``after`` lead to the neighbouring
     stages, on the first rank of each stage only."""
 
     is_first: bool = True
     is_last: bool = True
     micro_batch_tokens: int = 0
+    overlaps: bool = False
     before: StageLink | None = None
     after: StageLink | None = None
 
 
 class Stage:
-    """Computes batches in the order they are given."""
+    """Computes batches in the order they are given; ``overlaps`` may be changed between them."""
 
     def __init__(self, part: Part, kv: Sequence[LayerKV], comm: Comm, place: Place) -> None:
         self._part = part
         self._kv = kv
         self._comm = comm
         self._place = place
+        self.overlaps = place.overlaps and not isinstance(comm, OneRank)
         self._sender = None if place.after is None else _Sender(place.after)
 
     @torch.inference_mode()
@@ -85,13 +89,22 @@ class Stage:
     def _piece(self, piece: Batch) -> Tensor:
         """The logits of one micro-batch; before the last stage, its activations."""
         part, place = self._part, self._place
-        x = part.embed(piece, self._comm) if place.is_first else self._received(piece)
-        x = part.run_layers(x, piece, self._kv, self._comm)
+        message = len(piece.tokens) * part.config.hidden * part.dtype.itemsize
+        if place.is_first and message >= LEAST_BYTES and self.overlaps:
+            x = overlapped(self._computed, piece, self._comm)
+        else:
+            x = self._computed(piece, self._comm)
         if place.is_last:
             return part.logits(x, piece)
         if self._sender is not None:
             self._sender.put(x.to("cpu", part.dtype))
         return x
+
+    def _computed(self, piece: Batch, comm: Comm) -> Tensor:
+        """Activations after this stage's layers."""
+        part = self._part
+        x = part.embed(piece, comm) if self._place.is_first else self._received(piece)
+        return part.run_layers(x, piece, self._kv, comm)
 
     def _received(self, piece: Batch) -> Tensor:
         shape = (len(piece.tokens), self._part.config.hidden)
