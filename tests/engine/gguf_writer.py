@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import gguf
@@ -23,6 +24,7 @@ PARTS = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
 }
 NORMS = {"post_attention_layernorm": "ffn_norm"}
 GEMMA_NORMS = {
@@ -30,11 +32,25 @@ GEMMA_NORMS = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
-ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}
+ARCHITECTURES = {
+    "mistral": "llama",
+    "mixtral": "llama",
+    "gemma3_text": "gemma3",
+    "qwen3_moe": "qwen3moe",
+}
 
 
-def write_gguf(folder: Path, target: Path, kind: gguf.GGMLQuantizationType) -> Path:
-    """``kind`` is the format of the matrices whose rows divide into its blocks."""
+def write_gguf(
+    folder: Path,
+    target: Path,
+    kind: gguf.GGMLQuantizationType,
+    *,
+    experts_apart: bool = False,
+    extra: Mapping[str, int | float] | None = None,
+) -> Path:
+    """``kind`` is the format of the matrices whose rows divide into its blocks; ``experts_apart``
+    writes a tensor for each expert, as converters did before they stacked them; ``extra`` is
+    metadata that says something else than the model is."""
     import transformers
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
@@ -42,10 +58,21 @@ def write_gguf(folder: Path, target: Path, kind: gguf.GGMLQuantizationType) -> P
     architecture = ARCHITECTURES.get(config.model_type, config.model_type)
     writer = gguf.GGUFWriter(target, architecture)
     _write_shape(writer, config)
+    for key, value in (extra or {}).items():
+        writer.kv_data[0].pop(key, None)
+        writer.add_uint32(key, value) if isinstance(value, int) else writer.add_float32(key, value)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         array = tensor.float().numpy()
+        if ".experts." in name:
+            for part, stack in _experts(name, array):
+                if experts_apart:
+                    for number, matrix in enumerate(stack):
+                        _write_tensor(writer, f"{part}.{number}.weight", matrix, kind)
+                else:
+                    _write_tensor(writer, f"{part}_exps.weight", stack, kind)
+            continue
         if architecture == "llama" and (".q_proj." in name or ".k_proj." in name):
             heads = config.num_attention_heads if ".q_" in name else config.num_key_value_heads
             halves = array.reshape(heads, 2, -1, *array.shape[1:])
@@ -68,6 +95,7 @@ def _write_shape(writer: gguf.GGUFWriter, config: object) -> None:
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    _write_experts_shape(writer, config)
     head_dim = getattr(config, "head_dim", None)
     if head_dim:
         writer.add_key_length(head_dim)
@@ -84,6 +112,28 @@ def _write_shape(writer: gguf.GGUFWriter, config: object) -> None:
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if rope["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", _llama3_divisors(config, rope))
+
+
+def _write_experts_shape(writer: gguf.GGUFWriter, config: object) -> None:
+    count = getattr(config, "num_local_experts", 0)
+    if count:
+        writer.add_expert_count(count)
+        writer.add_expert_used_count(config.num_experts_per_tok)
+    width = getattr(config, "moe_intermediate_size", 0)
+    if width:
+        writer.add_expert_feed_forward_length(width)
+        writer.add_expert_weights_norm(config.norm_topk_prob)
+
+
+def _experts(name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """From a layer's stacked experts, GGUF's beginning of the name and [experts, rows, columns]."""
+    prefix = f"blk.{name.split('.')[2]}"
+    if name.endswith("down_proj"):
+        yield f"{prefix}.ffn_down", array
+        return
+    gate, up = np.split(array, 2, axis=1)
+    yield f"{prefix}.ffn_gate", np.ascontiguousarray(gate)
+    yield f"{prefix}.ffn_up", np.ascontiguousarray(up)
 
 
 def _llama3_divisors(config: object, rope: dict[str, float]) -> np.ndarray:

@@ -70,6 +70,36 @@ def test_a_config_that_is_not_run_or_lies_is_refused(folder, values, error, word
         load_model(folder, "fp32", 1)
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"mlp_only_layers": [1]}, UnsupportedModel, "mlp_only_layers"),
+        ({"decoder_sparse_step": 2}, UnsupportedModel, "decoder_sparse_step"),
+        ({"shared_expert_intermediate_size": 32}, UnsupportedModel, "shared_expert"),
+        ({"n_shared_experts": 1}, UnsupportedModel, "n_shared_experts"),
+        ({"mlp_bias": True}, UnsupportedModel, "experts have biases"),
+        ({"num_experts": 7}, CheckpointInvalid, r"mlp\.gate.*\(6, 64\), not \(7, 64\)"),
+        ({"num_experts": 5}, CheckpointInvalid, r"mlp\.gate.*\(6, 64\), not \(5, 64\)"),
+        ({"num_experts": 2**40}, CheckpointInvalid, "1099511627776 experts"),
+        ({"num_experts_per_tok": 7}, CheckpointInvalid, "7 of 6 experts"),
+        ({"num_experts_per_tok": 0}, CheckpointInvalid, "0 of 6 experts"),
+        ({"moe_intermediate_size": 32}, CheckpointInvalid, "up_proj|gate_proj"),
+    ],
+)
+def test_experts_that_are_not_run_or_not_there_are_refused(tiny, tmp_path, values, error, words):
+    folder = Path(shutil.copytree(tiny("qwen3-moe"), tmp_path / "copy"))
+    change(folder, num_local_experts=None)
+    change(folder, **{"num_experts": 6, **values})
+    with pytest.raises(error, match=words):
+        load_model(folder, "fp32", 1)
+
+
+def test_layers_that_are_not_there_may_be_said_to_have_no_experts(tiny, tmp_path):
+    folder = Path(shutil.copytree(tiny("qwen3-moe"), tmp_path / "copy"))
+    change(folder, mlp_only_layers=[17])
+    assert load_model(folder, "fp32", 1).config.experts == 6
+
+
 def test_a_missing_shard_is_named(folder):
     lost = sorted(folder.glob("*.safetensors"))[1]
     lost.unlink()
