@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,10 @@ from banyan.core.layout import from_json
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.formation import Seat
+from banyan.engine.pulse import Pulse
 from banyan.engine.wire import (
+    BEAT_ID,
+    BEAT_S,
     Channel,
     Json,
     decode_messages,
@@ -31,6 +35,7 @@ class Answering:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._engine: Engine | None = None
+        self._pulse = Pulse()
         self._most_calls = 0
         self._lock = threading.Lock()
         self._contexts: dict[int, Context] = {}
@@ -70,7 +75,9 @@ class Answering:
         try:
             config = EngineConfig(**frame["config"])
             seat = from_json(Seat, frame["seat"]) if "seat" in frame else None
-            self._engine = Engine.load(Path(frame["path"]), config, seat)
+            if seat is not None:
+                threading.Thread(target=self._beat, daemon=True).start()
+            self._engine = Engine.load(Path(frame["path"]), config, seat, self._pulse)
             # Calls that only count or ask for figures come beside those the engine queues.
             self._most_calls = 2 * (config.max_waiting + config.max_sequences)
             self._send({"id": frame["id"], "value": None})
@@ -111,6 +118,11 @@ class Answering:
     def _stats(self, engine: Engine, frame: Json, context: Context) -> None:
         context.check()
         self._send({"id": frame["id"], "value": asdict(engine.stats)})
+
+    def _beat(self) -> None:
+        while True:
+            self._send({"id": BEAT_ID, "beat": asdict(self._pulse.progress)})
+            time.sleep(BEAT_S)
 
     def _send(self, frame: Json) -> None:
         try:

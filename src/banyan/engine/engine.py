@@ -28,6 +28,7 @@ from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load_model
 from banyan.engine.pages import PagePool
+from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.scoring import ScoreCall
@@ -68,9 +69,15 @@ class Engine:
         self._loop = StepLoop(Scheduler(PagePool(loaded.pages), limits), loaded.runner)
 
     @classmethod
-    def load(cls, path: Path, config: EngineConfig, seat: Seat | None = None) -> Engine:
+    def load(
+        cls,
+        path: Path,
+        config: EngineConfig,
+        seat: Seat | None = None,
+        pulse: Pulse | None = None,
+    ) -> Engine:
         """Load a GGUF file or a Hugging Face folder; with a ``seat``, rank 0's share of it, which
-        then computes with the other ranks of the formation.
+        then computes with the other ranks of the formation. ``pulse`` is told of its steps.
 
         Raises ``CheckpointInvalid``, ``UnsupportedModel``, ``InputError`` for a KV cache that holds
         nothing, and ``ClusterError`` when the ranks do not find together.
@@ -82,7 +89,7 @@ class Engine:
             template = ChatTemplate.load(path)
         except UnsupportedModel:
             template = None
-        loaded = load_alone(path, config) if seat is None else lead(seat, path)
+        loaded = load_alone(path, config) if seat is None else lead(seat, path, pulse)
         return cls(loaded, tokenizer, template, config, load_s=time.perf_counter() - started)
 
     def chat(

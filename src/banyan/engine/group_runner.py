@@ -27,6 +27,7 @@ from banyan.engine.batch import Batch
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.link import Link
 from banyan.engine.comm.tensors import bytes_of
+from banyan.engine.pulse import Pulse
 from banyan.engine.stage import Stage
 
 PLAN: Final = "plan"
@@ -37,9 +38,16 @@ MAX_PLAN_BYTES: Final = 16 << 20
 
 class GroupRunner:
     """Rank 0's ``StepRunner``. ``last`` names the ranks of the last stage and their vocabularies,
-    in the order of these."""
+    in the order of these. ``pulse`` is told of each step."""
 
-    def __init__(self, stage: Stage, group: Group, last: Sequence[tuple[int, Interval]]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        group: Group,
+        last: Sequence[tuple[int, Interval]],
+        pulse: Pulse | None = None,
+    ) -> None:
+        self._pulse = pulse or Pulse()
         self._stage = stage
         self._group = group
         self._plans = group.channels[PLAN]
@@ -58,7 +66,11 @@ class GroupRunner:
         message = memoryview(struct.pack("<I", len(plan)) + plan)
         for link in self._plans.values():
             link.send(message)
-        own = self._stage.run(batch)
+        self._pulse.begin()
+        try:
+            own = self._stage.run(batch)
+        finally:
+            self._pulse.finish()
         return lambda: self._gathered(batch, own)
 
     def close(self) -> None:
@@ -83,8 +95,9 @@ class GroupRunner:
         return vocabulary.merged(parts, batch)
 
 
-def follow(stage: Stage, plan: Link, interval: Interval) -> None:
+def follow(stage: Stage, plan: Link, interval: Interval, pulse: Pulse | None = None) -> None:
     """Compute what rank 0 plans until it sends no more. Raises ``ClusterError`` when it is gone."""
+    pulse = pulse or Pulse()
     length = bytearray(4)
     while True:
         plan.recv_into(memoryview(length))
@@ -95,9 +108,11 @@ def follow(stage: Stage, plan: Link, interval: Interval) -> None:
             raise ClusterError(f"A plan of {size} bytes; MAX_PLAN_BYTES = {MAX_PLAN_BYTES}.")
         message = bytearray(size)
         plan.recv_into(memoryview(message))
+        pulse.begin()
         batch = step_plan.decode(message)
         logits = stage.run(batch)
         if logits is not None:
             offer = vocabulary.offer(logits, batch, interval)
             for tensor in offer.tensors:
                 plan.send(bytes_of(tensor))
+        pulse.finish()

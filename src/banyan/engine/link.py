@@ -21,10 +21,11 @@ import psutil
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed
-from banyan.core.layout import to_json
+from banyan.core.layout import from_json, to_json
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Seat
-from banyan.engine.wire import Channel, Json, decode_error, encode_error
+from banyan.engine.pulse import Progress
+from banyan.engine.wire import BEAT_ID, Channel, Json, decode_error, encode_error
 
 POLL_S = 0.05
 """How often a waiting caller looks whether it is still wanted."""
@@ -57,7 +58,8 @@ class Call:
 class Link:
     """A process from its start to its end; ``idle_unload_s`` ends it after that long unused.
 
-    With a ``seat`` it is rank 0 of a group, and inherits the seat's descriptors.
+    With a ``seat`` it is rank 0 of a group, inherits the seat's descriptors and says all the time
+    that it lives and how far it is.
     """
 
     def __init__(
@@ -77,6 +79,10 @@ class Link:
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *inherited),
             )
+        self.pid = self._process.pid
+        self.exit_status = 0
+        self.progress = Progress()
+        self._heard = time.monotonic()
         self._channel = Channel(ours)
         self._lock = threading.Lock()
         self._call_ids = count(LOAD + 1)
@@ -103,6 +109,16 @@ class Link:
     def has_failed(self) -> bool:
         """The model could not be loaded, or the process has ended or is ending."""
         return self._failure is not None or self._closing
+
+    @property
+    def failure(self) -> BanyanError | None:
+        """Why the model could not be loaded, or why the process has ended."""
+        return self._failure
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since it last said something; of meaning only with a seat."""
+        return time.monotonic() - self._heard
 
     @property
     def rss_bytes(self) -> int:
@@ -168,7 +184,10 @@ class Link:
     def _read(self) -> None:
         try:
             for frame in self._channel:
-                if frame["id"] == LOAD:
+                self._heard = time.monotonic()
+                if frame["id"] == BEAT_ID:
+                    self.progress = from_json(Progress, frame["beat"])
+                elif frame["id"] == LOAD:
                     self._settle(decode_error(frame["error"]) if "error" in frame else None)
                 elif call := self._calls.get(frame["id"]):
                     call.frames.put(frame)
@@ -192,6 +211,7 @@ class Link:
         return self._process.wait()
 
     def _end(self, status: int) -> None:
+        self.exit_status = status
         unloaded = self._reason or EngineFailed("The model was unloaded.")
         error = unloaded if self._closing else _death(status)
         with self._lock:

@@ -7,11 +7,13 @@ follow(seat, path)    every other rank: computes until rank 0 sends no more
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Interval, Layout
@@ -21,10 +23,11 @@ from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.mesh import join_mesh
+from banyan.engine.comm.roster import Roster
 from banyan.engine.comm.shared import SLOT_BYTES, HostMemory
 from banyan.engine.comm.tensors import GroupComm
 from banyan.engine.config import EngineConfig, available_cores
-from banyan.engine.formation import Communication, Formation, Seat
+from banyan.engine.formation import Formation, Seat
 from banyan.engine.group_runner import PLAN
 from banyan.engine.kv import PagedKV
 from banyan.engine.model import Model, load_model
@@ -109,7 +112,7 @@ def take(
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
     kv = make_cache(model.config, model.dtype, config, pages)
     report("measuring")
-    comm = _comm(group, layout, rank, formation.communication, make, pulse or Pulse())
+    comm = _comm(group, formation, rank, make, pulse or Pulse())
     stage = Stage(model, kv.layers, comm, _place(group, formation, rank))
     return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
 
@@ -141,14 +144,8 @@ def _memory(seat: Seat) -> HostMemory | None:
     return HostMemory(seat.memory_fds[0], local.index(seat.rank), len(local), SLOT_BYTES)
 
 
-def _comm(
-    group: Group,
-    layout: Layout,
-    rank: int,
-    communication: Communication,
-    make: Make,
-    pulse: Pulse,
-) -> Comm:
+def _comm(group: Group, formation: Formation, rank: int, make: Make, pulse: Pulse) -> Comm:
+    layout, roster, communication = formation.layout, formation.roster, formation.communication
     ranks = layout.stages[layout.stage(rank)].ranks
     whole_hosts = all(
         set(local) <= set(ranks) or not set(local) & set(ranks) for local in group.topology.hosts
@@ -160,8 +157,29 @@ def _comm(
         )
     if len(ranks) == 1:
         return OneRank()
+
+    def summed(part: Group) -> Comm:
+        collective = make(part, communication.algorithm, communication.payload)
+        return GroupComm(collective, pulse.move)
+
     within = group.within(ranks)
-    return GroupComm(make(within, communication.algorithm, communication.payload), pulse.move)
+    if not _have_own_cards(roster, within.topology.local(rank)):
+        return summed(within)
+    several = len(within.topology.hosts) > 1 and rank in within.topology.masters
+    between = summed(within.within(within.topology.masters)) if several else None
+    return _over_cards(within, torch.device(roster.members[rank].device), between)
+
+
+def _have_own_cards(roster: Roster, ranks: Sequence[int]) -> bool:
+    """Whether several ranks of a host have a card each: NCCL refuses two ranks on one card."""
+    devices = [roster.members[rank].device for rank in ranks]
+    return len(ranks) > 1 and len(set(devices)) == len(devices) and "cpu" not in devices
+
+
+def _over_cards(group: Group, device: torch.device, between: Comm | None) -> Comm:
+    from banyan.engine.comm.cards import CardsComm  # torch.distributed takes a second to import
+
+    return CardsComm(group, device, between)
 
 
 def _place(group: Group, formation: Formation, rank: int) -> Place:

@@ -22,6 +22,10 @@ from banyan.core.types import Message, Sampling, TokenLogprob, Usage
 
 MAX_FRAME_BYTES = 64 << 20
 """Longest frame that is sent or read."""
+BEAT_ID = -1
+"""The id of a frame that says only that the engine's process lives, and how far it is."""
+BEAT_S = 0.5
+"""How often a process that is watched says so."""
 
 Json: TypeAlias = dict[str, Any]
 
@@ -87,7 +91,7 @@ class Channel:
 def _parse(body: bytes) -> Json:
     try:
         value = json.loads(body.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineFailed(f"A frame is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise EngineFailed("A frame is not a JSON object.")

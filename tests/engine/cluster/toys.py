@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.engine.toy import write_toy
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, NotFound
-from banyan.engine.cluster import ranks as ranks_module
+from banyan.engine.cluster import rank_process
 from banyan.engine.cluster.head import Head, HeadSettings
 from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.config import EngineConfig
@@ -28,12 +28,7 @@ TOY_RANK = Path(__file__).with_name("toy_rank.py")
 
 def use_toy_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank processes started from now on are toys."""
-    real = subprocess.Popen
-
-    def start(command: list[str], **options: object) -> object:
-        return real([command[0], str(TOY_RANK), command[-1]], **options)  # type: ignore[call-overload]  # as given
-
-    monkeypatch.setattr(ranks_module.subprocess, "Popen", start)
+    monkeypatch.setattr(rank_process, "COMMAND", (sys.executable, str(TOY_RANK)))
 
 
 @dataclass
@@ -102,13 +97,15 @@ class Toys:
         context = Context(deadline=time.monotonic() + timeout_s)
         config = EngineConfig(precision="fp32", threads=1)
         seat = self.head.form(self.path, "toy", config, context)
-        local = self.head._local
-        if local is not None:
-            local.start(seat.formation, 0, self.path)
+        group = self.head._group
+        if group is not None:
+            group.local.start(seat.formation, 0, self.path)
+        wait_until(lambda: self.head.status().state == "ready" or self.head.cause)
         self.head.wait_ready(context)
 
     def rank_pids(self) -> dict[int, int]:
-        return {rank: state.pid for rank, state in self.head._ranks.items()}
+        group = self.head._group
+        return {} if group is None else {rank: one.pid for rank, one in group.states.items()}
 
     def close(self) -> None:
         for context, _ in self._workers:

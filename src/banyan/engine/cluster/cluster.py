@@ -18,7 +18,7 @@ from pathlib import Path
 from banyan.core.context import Context
 from banyan.core.errors import InputError
 from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions
-from banyan.engine.cluster.control import HostReport
+from banyan.engine.cluster.frames import HostReport
 from banyan.engine.cluster.head import Head, HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
 from banyan.engine.cluster.ssh import RemoteHost

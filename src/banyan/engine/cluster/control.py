@@ -1,11 +1,4 @@
-"""Control: the one connection between a host and the head, and what is said on it.
-
-    host -> head                              head -> host
-    hello    name, cores, memory, device      welcome
-    prepared ports of the ranks               prepare  which ranks, at which address
-    rank     the state of one                 start    the formation
-    beat     memory, resident sizes           beat
-                                              stop
+"""Control: the one connection between a host and the head (what is said on it: ``frames.py``).
 
 Frames are JSON, at most ``MAX_CONTROL_BYTES`` long, after the handshake with the join token. Who
 says something else, or nothing for ``DEAD_S``, is cut off.
@@ -14,65 +7,50 @@ says something else, or nothing for ``DEAD_S``, is cut off.
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
-from banyan.core.errors import BanyanError, JoinRefused
+from banyan.core.errors import BanyanError
+from banyan.engine.cluster.frames import Beat, HostReport, frame
 from banyan.engine.config import available_cores
 from banyan.engine.wire import Channel, Json
 
 MAX_CONTROL_BYTES: Final = 1 << 20
 BEAT_S: Final = 1.0
-"""How often both ends say that they live."""
+"""Both ends say at least this often that they live."""
 DEAD_S: Final = 3.0
 """After this long without a word the other end counts as dead."""
 CONTROL: Final = "control"
 SLICE: Final = "slice"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostReport:
-    """What a host says of itself when it joins. ``ranks`` are the processes it offers."""
-
-    name: str
-    ranks: int
-    device: str
-    cores: int
-    memory_bytes: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.ranks <= MAX_RANKS or self.cores <= 0 or self.memory_bytes <= 0:
-            raise ValueError(
-                f"{self.name!r:.40} offers {self.ranks} ranks; 1 to {MAX_RANKS} can be"
-            )
-        if not 0 < len(self.name) <= 64 or not self.name.isprintable():
-            raise ValueError("a host's name must have 1 to 64 printable characters")
+Clock = Callable[[], float]
 
 
-MAX_RANKS: Final = 64
-"""Ranks one host may offer."""
+def report_of(name: str, ranks: int, device: str, instance: str = "") -> HostReport:
+    """This machine as it would join; its memory is what the system says.
 
-
-def report_of(name: str, ranks: int, device: str) -> HostReport:
-    """This machine as it would join; its memory is what the system says."""
+    Raises ``ValueError`` for what no host can offer.
+    """
     return HostReport(
         name=name,
         ranks=ranks,
         device=device,
         cores=available_cores(),
         memory_bytes=int(psutil.virtual_memory().total),
+        instance=instance,
     )
 
 
 class Conversation:
     """A control connection: hands on frames, beats, and notices silence.
 
-    ``on_end`` is called once, with why it ended.
+    ``on_frame`` is called from one thread, frame by frame; what it raises of ``BanyanError`` or
+    ``ValueError`` ends the conversation. ``on_end`` is called once, with why it ended.
     """
 
     def __init__(
@@ -80,15 +58,20 @@ class Conversation:
         connection: socket.socket,
         on_frame: Callable[[Json], None],
         on_end: Callable[[str], None],
-        beat: Callable[[], Json] = dict,
-        clock: Callable[[], float] = time.monotonic,
+        beat: Callable[[], Beat] | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
+        connection.settimeout(None)
+        # A stopped peer reads nothing: a full buffer must not hold up whoever sends for ever.
+        timeout = struct.pack("ll", int(DEAD_S), 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self._channel = Channel(connection, max_bytes=MAX_CONTROL_BYTES)
         self._on_frame = on_frame
         self._on_end = on_end
         self._beat = beat
         self._clock = clock
         self._heard = clock()
+        self._handling = False
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
@@ -99,13 +82,13 @@ class Conversation:
 
     @property
     def silence_s(self) -> float:
-        """Seconds since the other end last said something."""
-        return self._clock() - self._heard
+        """Seconds since the other end last said something, as far as it has been listened to."""
+        return 0.0 if self._handling else self._clock() - self._heard
 
-    def send(self, frame: Json) -> None:
+    def send(self, message: Json) -> None:
         """Of no effect once the connection has ended; ``on_end`` says so."""
         try:
-            self._channel.send(frame)
+            self._channel.send(message)
         except OSError:
             self.close("The connection broke.")
 
@@ -121,28 +104,21 @@ class Conversation:
     def _read(self) -> None:
         cause = "The connection was closed."
         try:
-            for frame in self._channel:
+            for heard in self._channel:
+                self._handling = True  # which may take a while: the next one waits for its turn
+                self._on_frame(heard)
                 self._heard = self._clock()
-                if frame.get("op") != "beat" or len(frame) > 1:
-                    self._on_frame(frame)
-        except (BanyanError, ValueError, KeyError, TypeError) as error:
+                self._handling = False
+        except (BanyanError, ValueError) as error:
             cause = f"It said what cannot be understood: {error}"
         self.close(cause)
 
     def _keep(self) -> None:
         while not self._ended.wait(BEAT_S / 2):
-            self.send({"op": "beat", **self._beat()})
             if self.silence_s > DEAD_S:
                 self.close(
                     f"It has not answered for {self.silence_s:.1f} s: the machine is stopped, or "
                     "the network between is down."
                 )
-
-
-def expect(frame: Json, op: str) -> Json:
-    """``frame``, which must be of that kind; raises ``JoinRefused``."""
-    if frame.get("op") == "refused":
-        raise JoinRefused(str(frame.get("message", "")), remedy=str(frame.get("remedy", "")))
-    if frame.get("op") != op:
-        raise JoinRefused(f"{frame.get('op')!r:.40} was said where {op!r} was due.")
-    return frame
+            else:
+                self.send(frame("beat", None if self._beat is None else self._beat()))

@@ -10,6 +10,7 @@ It belongs to the server's process and needs no torch. Rank 0 is the engine's ow
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import socket
 import threading
@@ -17,27 +18,36 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from banyan.core.context import Context
-from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable
-from banyan.core.layout import Layout, ModelShape, from_json, to_json
+from banyan.core.errors import BanyanError, ClusterDown, ClusterError, InputError, ModelError
+from banyan.core.layout import Layout, ModelShape
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.cluster.control import HostReport, report_of
+from banyan.engine.cluster.control import Clock, report_of
+from banyan.engine.cluster.failure import STEP_TIMEOUT_S, Steps, Suspicion
+from banyan.engine.cluster.forming import POLL_S, Forming
+from banyan.engine.cluster.frames import (
+    MAX_MESSAGE,
+    Beat,
+    HostReport,
+    RankNews,
+    RankState,
+    Start,
+    frame,
+    said,
+)
+from banyan.engine.cluster.group import RunningGroup, guest_status, own_status
 from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.lobby import HEAD_NAME, Callbacks, Guest, Lobby
-from banyan.engine.cluster.ranks import LocalRanks, RankState
+from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
-from banyan.engine.cluster.status import ClusterStatus, HostStatus, RankStatus
+from banyan.engine.cluster.status import ClusterStatus
 from banyan.engine.comm.handshake import Hello
-from banyan.engine.comm.roster import Member, Roster
+from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
-from banyan.engine.formation import Communication, Formation, Seat
+from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
+from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json
-
-POLL_S: Final = 0.1
-PREPARE_S: Final = 10.0
-"""How long a host may take to bind its listeners."""
 
 ChooseLayout = Callable[[ModelShape, Sequence[HostReport]], Layout]
 
@@ -56,6 +66,7 @@ class HeadSettings:
     folder: Path | None = None
     communication: Communication = field(default_factory=Communication)
     micro_batch_tokens: int = 256
+    step_timeout_s: float = STEP_TIMEOUT_S
 
 
 class Head:
@@ -66,17 +77,19 @@ class Head:
         settings: HeadSettings,
         choose: ChooseLayout,
         on_change: Callable[[], None] = lambda: None,
+        clock: Clock = time.monotonic,
     ) -> None:
+        """Listen. Raises ``InputError`` and ``HostUnreachable``."""
+        self._report = _own_report(settings)
         self.settings = settings
         self._choose = choose
         self._on_change = on_change
+        self._clock = clock
         self._changed = threading.Condition(threading.RLock())
-        self._formation: Formation | None = None
-        self._path: Path | None = None
-        self._local: LocalRanks | None = None
-        self._ranks: dict[int, RankState] = {}
+        self._group: RunningGroup | None = None
         self._cause = ""
-        self._closed = False
+        self._closed = threading.Event()
+        self._forming = Forming(self._changed, lambda guest: guest in self._lobby.guests)
         callbacks = Callbacks(
             on_join=lambda guest: self._tell(),
             on_frame=self._hear,
@@ -86,6 +99,7 @@ class Head:
         self._lobby = Lobby(
             settings.address, settings.port, settings.token, settings.hosts, callbacks
         )
+        threading.Thread(target=self._look, name="cluster head", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -99,23 +113,172 @@ class Head:
     @property
     def missing(self) -> int:
         """How many hosts have yet to join."""
-        return self.settings.hosts - len(self._lobby.guests)
+        return max(0, self.settings.hosts - len(self._lobby.guests))
+
+    @property
+    def others_are_ready(self) -> bool:
+        """Whether every rank but rank 0 has loaded its share."""
+        group = self._group
+        return group is not None and group.are_ready(1)
 
     def form(self, path: Path, name: str, config: EngineConfig, context: Context) -> Seat:
         """Wait for the hosts, then start every rank but rank 0, whose seat is returned; its
         descriptors are to be inherited.
 
         Raises what ``context.check`` raises, ``CheckpointInvalid``, ``PlanImpossible``, and
-        ``ClusterDown`` when a host fails meanwhile.
+        ``ClusterError`` naming a host that fails meanwhile.
         """
-        self._wait(lambda: self.missing <= 0, context)
+        self._wait(lambda: self.missing == 0, context)
+        self._end(self._taken_down(""))
+        try:
+            return self._formed(path, name, config, context)
+        except (ClusterError, ModelError) as error:
+            self._cause = self._cause or str(error)
+            self._tell()
+            raise
+
+    def wait_ready(self, context: Context) -> None:
+        """Wait until every rank but rank 0 has loaded its share. Raises ``ClusterDown``."""
+        self._wait(lambda: self._group is None or self.others_are_ready, context)
+        if self._group is None:
+            raise ClusterDown(self._cause or "The head was closed.")
+
+    def lead(self, state: RankState, rss: Callable[[], int]) -> None:
+        """Rank 0 has come that far; ``rss`` tells what its process holds."""
+        with self._changed:
+            if self._group is not None:
+                self._group.lead_rss = rss
+                self._group.local.release(0)  # its process has it now
+        self._note(self._group, state)
+
+    def progress(self, progress: Progress) -> None:
+        """How far rank 0 is in its steps."""
+        group = self._group
+        if group is not None:
+            group.steps.note(0, progress)
+
+    def fail(self, cause: str) -> None:
+        """The group is lost: end all its ranks and keep why. The first cause stays."""
+        self._fail(self._group, cause)
+
+    def close(self) -> None:
+        """End the group, and let the hosts go."""
+        self._closed.set()
+        self._end(self._taken_down(self._cause))
+        self._lobby.close()
+        self._tell()
+
+    def status(self) -> ClusterStatus:
+        """Who is here and how they are."""
+        with self._changed:
+            group, cause = self._group, self._cause
+        own = own_status(self._report, self.settings.address, group)
+        hosts = [guest_status(guest, group) for guest in self._lobby.guests]
+        is_ready = group is not None and group.are_ready(0)
+        communication = self.settings.communication
+        return ClusterStatus(
+            state="down" if cause else "ready" if is_ready else "forming",
+            cause=cause,
+            expected_hosts=self.settings.hosts + 1,
+            hosts=(own, *hosts),
+            layout="" if group is None else group.formation.layout.name,
+            algorithm=communication.algorithm,
+            payload=communication.payload,
+        )
+
+    # What guests say
+
+    def _hear(self, guest: Guest, message: Json) -> None:
+        operation = message.get("op")
+        group = self._group
+        if operation == "beat":
+            guest.beat = said(Beat, message)
+            if group is not None and guest in group.guests:
+                for one in guest.beat.ranks:
+                    if group.has(guest, one.rank):
+                        group.steps.note(one.rank, one.progress)
+        elif operation == "rank":
+            news = said(RankNews, message)
+            if group is not None and news.group == group.id:
+                if not group.has(guest, news.state.rank):
+                    raise ValueError(f"rank {news.state.rank} is not one of its ranks")
+                self._note(group, news.state)
+        elif operation in ("prepared", "unable"):
+            self._forming.hear(guest, message)
+            self._tell()
+        elif operation == "leave":
+            guest.conversation.close("It left the cluster.")
+        else:
+            raise ValueError(f"{operation!r:.40} is nothing that a host says")
+
+    def _lose(self, guest: Guest, cause: str) -> None:
+        group = self._group
+        if group is not None and guest in group.guests:
+            self._fail(group, f"{guest} is lost. {cause}")
+        self._tell()
+
+    def _note(self, group: RunningGroup | None, state: RankState) -> None:
+        """What a rank's supervisor says of it."""
+        if group is None:
+            return
+        group.states[state.rank] = state
+        if state.is_over:
+            told = f"{group.called(state.rank)}: {state.message[:MAX_MESSAGE]}"
+            if state.symptom:
+                group.suspicion.note(told)
+            else:
+                self._fail(group, told)
+        self._tell()
+
+    def _give_slice(self, connection: socket.socket, hello: Hello) -> None:
+        group, rank = self._group, hello.get("rank")
+        if group is None or hello.get("group") != group.id:
+            return
+        if not isinstance(rank, int) or not 0 < rank < len(group.members):
+            return
+        try:
+            send_slice(connection, group.path, group.formation.layout.share(rank))
+        except (OSError, BanyanError) as error:
+            self._note(group, RankState(rank=rank, state="failed", message=_no_slice(error)))
+
+    # The group
+
+    def _formed(self, path: Path, name: str, config: EngineConfig, context: Context) -> Seat:
         model = identify(path, name, self.settings.folder)
-        shape = open_checkpoint(path).config.shape
-        self._end_group()
-        guests = self._lobby.guests
-        reports = [self._own_report(), *(guest.report for guest in guests)]
-        layout = self._choose(shape, reports)
-        members, local = self._prepared(guests, context)
+        guests = tuple(self._lobby.guests)
+        if len(guests) < self.settings.hosts:
+            raise ClusterDown("A host left while the group was formed.")
+        reports = [self._report, *(guest.report for guest in guests)]
+        layout = self._choose(open_checkpoint(path).config.shape, reports)
+        group = self._prepared(guests, layout, model, config, path, context)
+        with self._changed:
+            self._group, self._cause = group, ""
+        for guest in guests:
+            if guest not in self._lobby.guests:  # it went before there was a group to fail
+                self.fail(f"{guest} left while the group was formed.")
+            guest.conversation.send(frame("start", Start(formation=group.formation)))
+        for rank in range(1, self.settings.local_ranks):
+            group.local.start(group.formation, rank, path)
+        self._tell()
+        return self._seat_of_lead(group)
+
+    def _prepared(
+        self,
+        guests: Sequence[Guest],
+        layout: Layout,
+        model: ModelIdentity,
+        config: EngineConfig,
+        path: Path,
+        context: Context,
+    ) -> RunningGroup:
+        """A group whose every rank has its listener bound."""
+        own = self.settings
+        local = LocalRanks(range(own.local_ranks), own.address, self._note_own)
+        try:
+            members = self._forming.members(local, (own.address, own.device), guests, context)
+        except BanyanError:
+            local.close()
+            raise
         formation = Formation(
             roster=Roster(
                 group_id=secrets.token_hex(8), key=secrets.token_hex(32), members=tuple(members)
@@ -123,209 +286,61 @@ class Head:
             layout=layout,
             model=model,
             config=replace(config.resolve(), threads=config.threads),
-            communication=self.settings.communication,
-            micro_batch_tokens=self.settings.micro_batch_tokens,
+            communication=own.communication,
+            micro_batch_tokens=own.micro_batch_tokens,
         )
-        with self._changed:
-            self._formation, self._path, self._local = formation, path, local
-            self._cause, self._ranks = "", {}
-        for guest in guests:
-            guest.conversation.send({"op": "start", "formation": to_json(formation)})
-        for rank in range(1, self.settings.local_ranks):
-            local.start(formation, rank, path)
-        self._tell()
-        return local.seat(formation, 0)
-
-    def wait_ready(self, context: Context) -> None:
-        """Wait until every rank but rank 0 has loaded its share. Raises ``ClusterDown``."""
-        self._wait(lambda: self._formation is None or self._others_are_ready(), context)
-        if self._formation is None:
-            raise ClusterDown(self._cause or "The head was closed.")
-
-    def fail(self, cause: str) -> None:
-        """The group is lost: end all its ranks and keep why. The first cause stays."""
-        with self._changed:
-            if self._formation is None:
-                return
-            self._cause = cause
-        self._end_group()
-        self._tell()
-
-    def close(self) -> None:
-        """End the group, and let the hosts go."""
-        self._closed = True
-        self._end_group()
-        self._lobby.close()
-
-    def status(self) -> ClusterStatus:
-        """Who is here and how they are."""
-        with self._changed:
-            formation, cause = self._formation, self._cause
-            own = self._host(self._own_report(), 0)
-            hosts = [self._guest(guest) for guest in self._lobby.guests]
-            is_ready = formation is not None and self._others_are_ready()
-        state = "down" if cause else "ready" if is_ready else "forming"
-        return ClusterStatus(
-            state=state,
-            cause=cause,
-            expected_hosts=self.settings.hosts + 1,
-            hosts=(own, *hosts),
-            layout="" if formation is None else formation.layout.name,
-            algorithm=self.settings.communication.algorithm,
-            payload=self.settings.communication.payload,
+        return RunningGroup(
+            formation=formation,
+            path=path,
+            guests=guests,
+            local=local,
+            steps=Steps(layout, own.step_timeout_s, self._clock),
+            suspicion=Suspicion(self._clock),
         )
 
-    def _guest(self, guest: Guest) -> HostStatus:
-        return replace(
-            self._host(guest.report, guest.number, guest.rss_bytes),
-            address=guest.address,
-            memory_used_bytes=guest.memory_used_bytes,
-            silence_s=guest.conversation.silence_s,
-        )
-
-    def _host(
-        self, report: HostReport, number: int, rss_bytes: dict[int, int] | None = None
-    ) -> HostStatus:
-        ranks = [
-            RankStatus(
-                rank=member.rank,
-                state=self._ranks[member.rank].state if member.rank in self._ranks else "",
-                device=member.device,
-                rss_bytes=(rss_bytes or {}).get(member.rank, 0),
-            )
-            for member in self._members()
-            if member.host == number
-        ]
-        return HostStatus(
-            name=report.name,
-            address=self.settings.address,
-            cores=report.cores,
-            memory_bytes=report.memory_bytes,
-            memory_used_bytes=0,
-            silence_s=0.0,
-            ranks=tuple(ranks),
-        )
-
-    # What guests say
-
-    def _hear(self, guest: Guest, frame: Json) -> None:
-        if frame["op"] == "prepared":
-            guest.ports = {int(rank): int(port) for rank, port in frame["ports"].items()}
-            self._tell()
-        elif frame["op"] == "rank":
-            state = from_json(RankState, frame["state"])
-            if frame.get("group") == self._group_id() and self._runs(guest, state.rank):
-                self._note(guest.report.name, state)
-        elif frame["op"] == "beat":
-            guest.memory_used_bytes = int(frame.get("memory_used_bytes", 0))
-            guest.rss_bytes = {int(r): int(b) for r, b in frame.get("rss_bytes", {}).items()}
-
-    def _lose(self, guest: Guest, cause: str) -> None:
-        self.fail(f"Host {guest.report.name} ({guest.address}) is lost. {cause}")
-        self._tell()
-
-    def _note(self, host: str, state: RankState) -> None:
+    def _seat_of_lead(self, group: RunningGroup) -> Seat:
         with self._changed:
-            self._ranks[state.rank] = state
-        if state.state in ("failed", "ended"):
-            self.fail(f"Rank {state.rank} on host {host}: {state.message}")
-        self._tell()
-
-    def _give_slice(self, connection: socket.socket, hello: Hello) -> None:
-        formation, path, rank = self._formation, self._path, hello.get("rank")
-        if formation is None or path is None or hello.get("group") != self._group_id():
-            return
-        if not isinstance(rank, int) or not 0 < rank < len(formation.roster.members):
-            return
-        try:
-            send_slice(connection, path, formation.layout.share(rank))
-        except OSError:
-            return  # it has gone; its host says why
-
-    # Who runs what
-
-    def _own_report(self) -> HostReport:
-        return report_of(HEAD_NAME, self.settings.local_ranks, self.settings.device)
-
-    def _prepared(
-        self, guests: Sequence[Guest], context: Context
-    ) -> tuple[list[Member], LocalRanks]:
-        """Every rank with its listener bound, host by host."""
-        own = self.settings
-        local = LocalRanks(range(own.local_ranks), own.address, self._note_own)
-        members = [
-            Member(rank=rank, host=0, address=own.address, port=port, device=own.device)
-            for rank, port in local.ports.items()
-        ]
-        try:
-            for number, guest in enumerate(guests, start=1):
-                guest.number = number
-                members += self._asked(guest, len(members), context)
-        except ClusterError:
-            local.close()
-            raise
-        return members, local
-
-    def _asked(self, guest: Guest, first: int, context: Context) -> list[Member]:
-        """The ranks of a guest, numbered from ``first``, once it has bound their listeners."""
-        ranks = range(first, first + guest.report.ranks)
-        guest.ports = {}
-        guest.conversation.send({"op": "prepare", "ranks": list(ranks), "address": guest.address})
-        deadline = time.monotonic() + PREPARE_S
-        with self._changed:
-            while set(guest.ports) != set(ranks):
-                context.check()
-                if guest not in self._lobby.guests:
-                    raise ClusterDown(f"Host {guest.report.name} left while the group was formed.")
-                if time.monotonic() > deadline:
-                    raise HostUnreachable(
-                        f"Host {guest.report.name} did not prepare its ranks in {PREPARE_S:g} s."
-                    )
-                self._changed.wait(POLL_S)
-        device = guest.report.device
-        return [
-            Member(
-                rank=rank,
-                host=guest.number,
-                address=guest.address,
-                port=guest.ports[rank],
-                device=device,
-            )
-            for rank in ranks
-        ]
+            if self._group is not group:
+                raise ClusterDown(self._cause or "The head was closed.")
+            return group.local.seat(group.formation, 0)
 
     def _note_own(self, state: RankState) -> None:
-        self._note(HEAD_NAME, state)
+        self._note(self._group, state)
 
-    def _others_are_ready(self) -> bool:
-        states = [self._ranks.get(member.rank) for member in self._members()[1:]]
-        return all(state is not None and state.state == "ready" for state in states)
+    def _look(self) -> None:
+        """Fail the group when time alone shows that it must be."""
+        while not self._closed.wait(POLL_S):
+            group = self._group
+            if group is not None and (verdict := group.verdict()):
+                self._fail(group, verdict)
 
-    def _runs(self, guest: Guest, rank: int) -> bool:
-        return any(m.rank == rank and m.host == guest.number for m in self._members())
-
-    def _members(self) -> Sequence[Member]:
-        return () if self._formation is None else self._formation.roster.members
-
-    def _group_id(self) -> str:
-        return "" if self._formation is None else self._formation.roster.group_id
-
-    def _end_group(self) -> None:
-        """Every rank ends, here and elsewhere; the hosts stay."""
+    def _fail(self, group: RunningGroup | None, cause: str) -> None:
         with self._changed:
-            formation, self._formation = self._formation, None
-            local, self._local = self._local, None
-        if formation is not None:
-            for guest in self._lobby.guests:
-                guest.conversation.send({"op": "stop"})
-        if local is not None:
-            local.close()
+            if group is None or self._group is not group:
+                return
+            self._taken_down(cause)
+        self._end(group)
+        self._tell()
+
+    def _taken_down(self, cause: str) -> RunningGroup | None:
+        """From now on there is no group; the one that was."""
+        with self._changed:
+            group, self._group = self._group, None
+            self._cause = cause
+        return group
+
+    def _end(self, group: RunningGroup | None) -> None:
+        """Every rank ends, here and elsewhere; the hosts stay."""
+        if group is not None:
+            for guest in group.guests:
+                guest.conversation.send(frame("stop"))
+            group.local.close()
 
     def _wait(self, condition: Callable[[], bool], context: Context) -> None:
         with self._changed:
             while True:
                 context.check()
-                if self._closed:
+                if self._closed.is_set():
                     raise ClusterDown("The head was closed.")
                 if condition():
                     return
@@ -335,3 +350,26 @@ class Head:
         with self._changed:
             self._changed.notify_all()
         self._on_change()
+
+
+def _own_report(settings: HeadSettings) -> HostReport:
+    """This host as part of the group; raises ``InputError`` for settings that cannot work."""
+    try:
+        nowhere = ipaddress.ip_address(settings.address).is_unspecified
+    except ValueError:
+        nowhere = not settings.address
+    if nowhere:
+        raise InputError(
+            f"Other hosts cannot reach this one at {settings.address!r}.",
+            remedy="Give --cluster-address an address of this machine.",
+        )
+    if not settings.token:
+        raise InputError("The join token is empty.", remedy="Give --token, or leave it out.")
+    try:
+        return report_of(HEAD_NAME, settings.local_ranks, settings.device)
+    except ValueError as error:
+        raise InputError(f"This host cannot take part: {error}.") from None
+
+
+def _no_slice(error: Exception) -> str:
+    return f"The head could not send its part of the model: {error}"

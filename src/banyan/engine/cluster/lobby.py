@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from banyan.core.errors import HostUnreachable, JoinRefused
-from banyan.core.layout import from_json
-from banyan.engine.cluster.control import CONTROL, SLICE, Conversation, HostReport, expect
+from banyan.core.errors import ClusterError, HostUnreachable
+from banyan.engine.cluster.control import CONTROL, SLICE, Conversation
+from banyan.engine.cluster.frames import Beat, Hello, HostReport, Refusal, frame, said
 from banyan.engine.comm import handshake
 from banyan.engine.wire import Json
 
 MAX_HANDSHAKES: Final = 32
 HEAD_NAME: Final = "head"
+REST_S: Final = 0.1
+"""Pause after a connection could not be taken, for instance for want of descriptors."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Guest:
-    """A host that has joined. ``number`` is its place in the formation it is part of."""
+    """A host that has joined. ``number`` is its place in the formation it is part of. ``asked`` are
+    the ranks it is to prepare, ``ports`` those it has; ``unable`` says why it could not."""
 
     report: HostReport
     address: str
     conversation: Conversation
     number: int = 0
+    asked: tuple[int, ...] = ()
     ports: dict[int, int] = field(default_factory=dict)
-    memory_used_bytes: int = 0
-    rss_bytes: dict[int, int] = field(default_factory=dict)
+    unable: str = ""
+    beat: Beat = Beat()
+
+    def __str__(self) -> str:
+        return f"Host {self.report.name} ({self.address})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +65,16 @@ class Lobby:
         self._guests: dict[str, Guest] = {}
         self._lock = threading.Lock()
         self._places = threading.Semaphore(MAX_HANDSHAKES)
+        self._closed = False
         try:
             self._listener = socket.create_server((address, port), backlog=64)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise HostUnreachable(
-                f"Hosts cannot join at {address}:{port}: {error.strerror}.",
+                f"Hosts cannot join at {address}:{port}: {error}.",
                 remedy="Choose another --cluster-port, or the address of this machine.",
             ) from None
+        self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._listen, name="cluster lobby", daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     @property
     def guests(self) -> list[Guest]:
@@ -77,16 +83,50 @@ class Lobby:
             return list(self._guests.values())
 
     def close(self) -> None:
+        self._closed = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends an accept that is under way
+        except OSError:
+            pass  # not everywhere is a listener "connected"
         self._listener.close()
         for guest in self.guests:
             guest.conversation.close("The head was closed.")
 
+    def enter(self, guest: Guest) -> str:
+        """Take a guest in, or say why not. One that comes back takes its former place."""
+        name = guest.report.name
+        with self._lock:
+            former = self._guests.get(name)
+            is_back = former is not None and former.report.instance == guest.report.instance != ""
+            if name == HEAD_NAME or (former is not None and not is_back):
+                return f"A host named {name!r} is here already."
+            if former is None and len(self._guests) >= self.expected:
+                return f"All {self.expected} hosts are here already."
+            self._guests[name] = guest
+        if former is not None:
+            former.conversation.close("It has come back over another connection.")
+        return ""
+
+    def welcome(self, guest: Guest) -> None:
+        guest.conversation.send(frame("welcome"))
+        self._callbacks.on_join(guest)
+
+    def hear(self, guest: Guest, message: Json) -> None:
+        self._callbacks.on_frame(guest, message)
+
+    def leave(self, guest: Guest, cause: str) -> None:
+        with self._lock:
+            if self._guests.get(guest.report.name) is guest:
+                del self._guests[guest.report.name]
+        self._callbacks.on_lost(guest, cause)
+
     def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 connection, address = self._listener.accept()
             except OSError:
-                return  # closed
+                time.sleep(REST_S)  # closed, or for the moment no connection can be taken
+                continue
             if not self._places.acquire(blocking=False):
                 connection.close()
                 continue
@@ -96,41 +136,20 @@ class Lobby:
     def _admit(self, connection: socket.socket, address: str) -> None:
         try:
             hello = handshake.accept(connection, self._token)
-        except JoinRefused:
+        except ClusterError:
             connection.close()
             return
         finally:
             self._places.release()
-        if hello.get("purpose") == CONTROL:
+        if self._closed:
+            connection.close()
+        elif hello.get("purpose") == CONTROL:
             _Entrance(self, connection, address).open()
         elif hello.get("purpose") == SLICE:
             with connection:
                 self._callbacks.on_slice(connection, hello)
         else:
             connection.close()
-
-    def enter(self, guest: Guest) -> str:
-        """Take a guest in, or say why not."""
-        with self._lock:
-            if guest.report.name in self._guests or guest.report.name == HEAD_NAME:
-                return f"A host named {guest.report.name!r} is here already."
-            if len(self._guests) >= self.expected:
-                return f"All {self.expected} hosts are here already."
-            self._guests[guest.report.name] = guest
-        return ""
-
-    def leave(self, guest: Guest, cause: str) -> None:
-        with self._lock:
-            if self._guests.get(guest.report.name) is guest:
-                del self._guests[guest.report.name]
-        self._callbacks.on_lost(guest, cause)
-
-    def welcome(self, guest: Guest) -> None:
-        guest.conversation.send({"op": "welcome"})
-        self._callbacks.on_join(guest)
-
-    def hear(self, guest: Guest, frame: Json) -> None:
-        self._callbacks.on_frame(guest, frame)
 
 
 class _Entrance:
@@ -145,16 +164,19 @@ class _Entrance:
     def open(self) -> None:
         self._conversation.run()
 
-    def _hear(self, frame: Json) -> None:
+    def _hear(self, message: Json) -> None:
         if self._guest is not None:
-            self._lobby.hear(self._guest, frame)
+            self._lobby.hear(self._guest, message)
             return
-        report = from_json(HostReport, expect(frame, "hello")["report"])
+        if message.get("op") != "hello":
+            raise ValueError(f"{message.get('op')!r:.40} was said where 'hello' was due.")
+        report = said(Hello, message).report
         guest = Guest(report=report, address=self._address, conversation=self._conversation)
         refusal = self._lobby.enter(guest)
         if refusal:
             remedy = "Give this one another name with --name, or end the other one first."
-            self._conversation.send({"op": "refused", "message": refusal, "remedy": remedy})
+            told = Refusal(message=refusal, remedy=remedy)
+            self._conversation.send(frame("refused", told))
             self._conversation.close(refusal)
             return
         self._guest = guest

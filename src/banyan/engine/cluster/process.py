@@ -7,25 +7,39 @@ too. Retrying them is the client's choice: the answer says when (Retry-After).
 
 from __future__ import annotations
 
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 from banyan.core.context import Context
-from banyan.core.errors import BanyanError, Cancelled, ClusterDown, ClusterError, EngineFailed
+from banyan.core.errors import (
+    BanyanError,
+    Cancelled,
+    ClusterDown,
+    ClusterError,
+    EngineFailed,
+    HostUnreachable,
+    PeerLost,
+)
+from banyan.engine.cluster.failure import GRACE_S
+from banyan.engine.cluster.frames import RankState
 from banyan.engine.cluster.head import Head
+from banyan.engine.cluster.rank_process import LOADING_SILENCE_S, SILENCE_S, why_ended
 from banyan.engine.config import EngineConfig
 from banyan.engine.link import Call, Link
 from banyan.engine.process import EngineProcess
 from banyan.engine.wire import Json
 
-LOOK_S: Final = 0.2
+LOOK_S: Final = 0.1
 AGAIN_S: Final = 2.0
-"""Pause before a group that could not be formed is tried again."""
+"""Pause before a group that was lost is formed again."""
 CAUSE_S: Final = 5.0
 """How long a failed call waits for the head to know why."""
+RETRY: Final = "Retry in a few seconds: the group forms again when all hosts are back."
 
 
 class ClusterProcess(EngineProcess):
@@ -68,6 +82,7 @@ class ClusterProcess(EngineProcess):
         super().unload()
 
     def _keep(self) -> None:
+        """Form the group and stay with it, again and again."""
         while not self._ending.cancel.is_set():
             try:
                 self._run_once()
@@ -75,8 +90,10 @@ class ClusterProcess(EngineProcess):
                 return
             except BanyanError as error:
                 self._trouble = error
-                self._head.fail(str(error))
+            except (OSError, ValueError, ArithmeticError, subprocess.SubprocessError) as error:
+                self._trouble = ClusterError(f"The group cannot be formed: {error}.")
             self._ready.clear()
+            self._head.fail(str(self._trouble))
             self._ending.cancel.wait(AGAIN_S)
 
     def _run_once(self) -> None:
@@ -86,21 +103,54 @@ class ClusterProcess(EngineProcess):
         with self._lock:
             self._link = link
         try:
-            self._head.wait_ready(self._ending)
-            link.wait_ready(self._ending)
-            self._trouble = None
-            self._ready.set()
+            self._head.lead(RankState(rank=0, state="loading", pid=link.pid), self._rss)
             while not link.wait_end(LOOK_S):
                 self._ending.check()
-                if self._head.cause:
-                    raise ClusterDown(self._head.cause)
-            self._head.fail("Rank 0 on host head has ended.")
-            raise ClusterDown(self._head.cause)
+                self._look_at(link)
+            raise self._why_ended(link)
         except BanyanError as error:
             self._ready.clear()
             cause = self._head.cause
-            link.close(ClusterDown(cause) if cause else error)
+            link.close(ClusterDown(cause, remedy=RETRY) if cause else error)
             raise
+
+    def _look_at(self, link: Link) -> None:
+        """Whether the group, and rank 0 in it, is all right. Raises ``ClusterDown``."""
+        if not self._ready.is_set() and link.is_ready and self._head.others_are_ready:
+            self._head.lead(RankState(rank=0, state="ready", pid=link.pid), self._rss)
+            self._trouble = None
+            self._ready.set()
+        self._head.progress(link.progress)
+        silence, allowed = link.silence_s, SILENCE_S if link.is_ready else LOADING_SILENCE_S
+        if silence > allowed:
+            message = f"It has not answered for {silence:.1f} s: it is stopped or stuck."
+            told = RankState(rank=0, state="failed", message=message, pid=link.pid)
+            self._head.lead(told, self._rss)
+        if self._head.cause:
+            raise ClusterDown(self._head.cause)
+
+    def _why_ended(self, link: Link) -> BanyanError:
+        """Rank 0 has ended. What it says counts, unless it only says that others are gone."""
+        error = link.failure or EngineFailed("Its process has ended.")
+        symptom = isinstance(error, (PeerLost, HostUnreachable))
+        is_death = isinstance(error, EngineFailed) and link.exit_status != 0
+        message = why_ended(link.exit_status) if is_death else str(error)
+        state = RankState(rank=0, state="failed", message=message, pid=link.pid, symptom=symptom)
+        self._head.lead(state, self._rss)
+        if not symptom and not isinstance(error, EngineFailed):
+            return error
+        return ClusterDown(self._cause_within(2 * GRACE_S) or message)
+
+    def _cause_within(self, timeout_s: float) -> str:
+        """Why the head has given the group up, as soon as it has; empty when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while not self._head.cause and time.monotonic() < deadline:
+            self._ending.check()
+            self._ending.cancel.wait(LOOK_S)
+        return self._head.cause
+
+    def _rss(self) -> int:
+        return self.rss_bytes
 
     def _live_link(self) -> Link:
         self.start()
@@ -118,28 +168,25 @@ class ClusterProcess(EngineProcess):
         try:
             with super()._call(context, op, arguments) as call:
                 yield call
+        except ClusterDown:
+            raise
         except (ClusterError, EngineFailed) as error:
-            if isinstance(error, ClusterDown):
-                raise
             raise self._explained(error) from None
 
     def _explained(self, error: BanyanError) -> BanyanError:
         """What broke a call, in the words of the head if it has lost somebody just now."""
-        waiting = threading.Event()
-        for _ in range(int(CAUSE_S / LOOK_S)):
-            if self._head.cause:
-                return ClusterDown(self._head.cause, remedy=RETRY)
-            if self._is_up and isinstance(error, EngineFailed):
-                return error
-            waiting.wait(LOOK_S)
-        return error
+        link = self._link
+        if isinstance(error, ClusterError):  # rank 0 lost another one: it can compute no more
+            told = RankState(rank=0, state="failed", message=str(error), symptom=True)
+            self._head.lead(told, self._rss)
+        elif link is not None and not link.has_failed and self._is_up:
+            return error  # a step failed, the engine goes on
+        cause = self._cause_within(CAUSE_S)
+        return ClusterDown(cause, remedy=RETRY) if cause else error
 
     def _down(self) -> ClusterDown:
         missing = self._head.missing
         cause = self._head.cause or (str(self._trouble) if self._trouble else "")
-        if not cause:
-            cause = f"{missing} of its hosts have yet to join." if missing > 0 else "It is forming."
-        return ClusterDown(f"The cluster is not ready. {cause}", remedy=RETRY)
-
-
-RETRY: Final = "Retry in a few seconds: the group forms again when all hosts are back."
+        if missing > 0:
+            cause = f"{cause} {missing} of its hosts have yet to join.".strip()
+        return ClusterDown(f"The cluster is not ready. {cause or 'It is forming.'}", remedy=RETRY)

@@ -1,4 +1,5 @@
-"""The process of one rank: ``python -m banyan.engine.cluster.rank FD``, started by ``ranks.py``.
+"""The process of one rank: ``python -m banyan.engine.cluster.rank FD``, started by
+``rank_process.py``.
 
 It is told its seat and its checkpoint over the socket FD, says there how far it is, and ends when
 the other side closes it or the group is over.
@@ -6,64 +7,96 @@ the other side closes it or the group is over.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
-from banyan.core.errors import BanyanError
-from banyan.core.layout import from_json
+from banyan.core.errors import BanyanError, HostUnreachable, PeerLost
+from banyan.core.layout import from_json, to_json
 from banyan.engine.child import SPIN_COUNT
-from banyan.engine.cluster.ranks import BEAT_S
+from banyan.engine.cluster.frames import MAX_MESSAGE
 from banyan.engine.formation import Seat
-from banyan.engine.wire import Channel
+from banyan.engine.pulse import Pulse
+from banyan.engine.wire import BEAT_S, Channel, Json
+
+Follow = Callable[[Seat, Path, Callable[[str], None], Pulse], None]
+
+_PR_SET_PDEATHSIG: Final = 1
+"""linux/prctl.h"""
 
 
 def main() -> None:
     """Take the seat that is told over the descriptor of the first argument, and follow rank 0."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which then ends us
     os.putenv("GOMP_SPINCOUNT", SPIN_COUNT)
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    serve(int(sys.argv[1]), _follow)
+
+
+def serve(descriptor: int, follow: Follow) -> None:
+    """Be a rank that does as ``follow``; the process ends with it, and with its supervisor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which then ends us
+    _die_with_parent()
+    channel, pulse = Channel(socket.socket(fileno=descriptor)), Pulse()
     frames = iter(channel)
     told = next(frames, None)
     if told is None:
         os._exit(1)
-    seat, path = from_json(Seat, told["seat"]), Path(told["path"])
-    threading.Thread(target=_beat, args=(channel,), daemon=True).start()
+    threading.Thread(target=_beat, args=(channel, pulse), daemon=True).start()
     threading.Thread(target=_end_with, args=(frames,), daemon=True).start()
     try:
-        from banyan.engine.seat import follow  # loads torch, which reads the variable above
-
-        follow(seat, path, lambda state: channel.send({"state": state}))
-    except BanyanError as error:
-        channel.send({"state": "failed", "message": str(error)})
-        os._exit(1)
-    except MemoryError:
-        channel.send({"state": "failed", "message": "It ran out of memory."})
-        os._exit(1)
+        seat, path = from_json(Seat, told["seat"]), Path(told["path"])
+        follow(seat, path, lambda state: channel.send({"state": state}), pulse)
     except Exception as error:  # the border of the process: every failure is told
-        channel.send({"state": "failed", "message": f"{type(error).__name__}: {error}"})
+        channel.send(_failure(error))
         os._exit(1)
+    channel.send({"state": "ended", "message": "Rank 0 ended the group.", "symptom": True})
     os._exit(0)
 
 
-def _beat(channel: Channel) -> None:
+def _follow(seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) -> None:
+    from banyan.engine.seat import follow  # loads torch, which reads GOMP_SPINCOUNT
+
+    follow(seat, path, report, pulse)
+
+
+def _failure(error: Exception) -> Json:
+    """The last frame of a rank. That it lost another rank does not say why that one has gone."""
+    symptom = isinstance(error, (PeerLost, HostUnreachable))
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        message = "It ran out of memory: it was given more than this host can hold."
+    elif isinstance(error, BanyanError):
+        message = f"{error} {error.remedy}".strip()
+    else:
+        message = f"{type(error).__name__}: {error}"
+    return {"state": "failed", "message": message[:MAX_MESSAGE], "symptom": symptom}
+
+
+def _beat(channel: Channel, pulse: Pulse) -> None:
     while True:
         try:
-            channel.send({"beat": True})
+            channel.send({"beat": to_json(pulse.progress)})
         except OSError:
             os._exit(0)
         time.sleep(BEAT_S)
 
 
-def _end_with(frames: object) -> None:
+def _end_with(frames: Iterable[Json]) -> None:
     """The supervisor says nothing more; when its end closes, so do we."""
-    for _ in frames:  # type: ignore[attr-defined]  # an iterator of frames
+    for _ in frames:
         continue
     os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Be killed with the supervisor's thread, even while stopped (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
-    """``state`` as in ``ranks.RankState``; ``rss_bytes`` is what its process holds."""
+    """``state`` as in ``frames.RankState``; ``rss_bytes`` is what its process ``pid`` holds."""
 
     rank: int
     state: str
     device: str
     rss_bytes: int
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,16 @@
 back when the head has gone.
 
     join      connect, prove the token, say what this machine is
-    prepare   bind a listener for each of its ranks
+    prepare   bind a listener for each of its ranks (``part.py``)
     start     find the checkpoint, or fetch the ranks' slices of it; start them
     stop      end them
 """
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,22 @@ from typing import Final
 import psutil
 
 from banyan.core.context import Context
-from banyan.core.errors import (
-    BanyanError,
-    CheckpointInvalid,
-    HostUnreachable,
-    JoinRefused,
-    NotFound,
+from banyan.core.errors import ClusterError, HostUnreachable, InputError, JoinRefused
+from banyan.engine.cluster.control import CONTROL, Conversation, report_of
+from banyan.engine.cluster.frames import (
+    Beat,
+    Hello,
+    Prepare,
+    Prepared,
+    RankPort,
+    Refusal,
+    Start,
+    Unable,
+    frame,
+    said,
 )
-from banyan.core.layout import from_json, to_json
-from banyan.engine.cluster.control import CONTROL, SLICE, Conversation, expect, report_of
-from banyan.engine.cluster.identity import identify
-from banyan.engine.cluster.ranks import LocalRanks, RankState
-from banyan.engine.cluster.slices import receive_slice, slice_path
+from banyan.engine.cluster.part import Part
 from banyan.engine.comm import handshake
-from banyan.engine.formation import Formation
 from banyan.engine.wire import Json
 
 CONNECT_S: Final = 5.0
@@ -63,10 +65,10 @@ class WorkerSettings:
 def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
     """Serve the head until ``context`` is cancelled; a head that goes is awaited.
 
-    Raises ``HostUnreachable`` when it cannot be reached at first, and ``JoinRefused`` when it does
-    not want this host, at any time.
+    Raises ``InputError`` for settings no host can have, ``HostUnreachable`` when the head cannot be
+    reached at first, and ``JoinRefused`` when it does not want this host, at any time.
     """
-    pause, joined = FIRST_PAUSE_S, False
+    hello, pause, joined = _hello(settings), FIRST_PAUSE_S, False
     while not context.cancel.is_set():
         try:
             connection = _connected(settings, {"purpose": CONTROL})
@@ -78,26 +80,37 @@ def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
             continue
         visit = _Visit(settings, connection, on_event)
         try:
-            visit.run(context)
+            visit.run(hello, context)
         finally:
             visit.close()
-        joined, pause = True, FIRST_PAUSE_S
-        if not context.cancel.is_set():
+        if visit.was_welcome:
+            joined, pause = True, FIRST_PAUSE_S
+        if not context.cancel.wait(FIRST_PAUSE_S):
             on_event(f"The head is gone: {visit.cause} Trying to join again.")
+
+
+def _hello(settings: WorkerSettings) -> Hello:
+    instance = secrets.token_hex(8)
+    try:
+        report = report_of(settings.name, settings.ranks, settings.device, instance)
+    except ValueError as error:
+        raise InputError(f"This host cannot join: {error}.") from None
+    return Hello(report=report)
 
 
 def _connected(settings: WorkerSettings, hello: handshake.Hello) -> socket.socket:
     """A proven connection to the head."""
+    where = f"{settings.address}:{settings.port}"
     try:
         connection = socket.create_connection((settings.address, settings.port), timeout=CONNECT_S)
     except OSError as error:
         raise HostUnreachable(
-            f"No head answers at {settings.address}:{settings.port}: {error}.",
+            f"No head answers at {where}: {error}.",
             remedy="Check address and port as the head prints them, and the firewall between.",
         ) from None
     try:
         handshake.connect(connection, settings.token.encode(), hello)
-    except JoinRefused:
+    except ClusterError:
         connection.close()
         raise
     return connection
@@ -110,20 +123,17 @@ class _Visit:
         self, settings: WorkerSettings, connection: socket.socket, on_event: OnEvent
     ) -> None:
         self.cause = ""
+        self.was_welcome = False
         self._settings = settings
         self._on_event = on_event
         self._ended = threading.Event()
         self._refusal: JoinRefused | None = None
-        self._ranks: LocalRanks | None = None
-        self._group_id = ""
-        connection.settimeout(None)
+        self._part: Part | None = None
         self._conversation = Conversation(connection, self._hear, self._end, self._beat)
 
-    def run(self, context: Context) -> None:
+    def run(self, hello: Hello, context: Context) -> None:
         """Say hello and do what the head says; raises ``JoinRefused``."""
-        own = self._settings
-        report = report_of(own.name, own.ranks, own.device)
-        self._conversation.send({"op": "hello", "report": to_json(report)})
+        self._conversation.send(frame("hello", hello))
         self._conversation.run()
         while not self._ended.wait(POLL_S):
             if context.cancel.is_set():
@@ -132,101 +142,70 @@ class _Visit:
             raise self._refusal
 
     def close(self) -> None:
-        """Leave; this host's ranks end."""
+        """Leave; this host's ranks end first."""
         self._stop()
-        self._conversation.close("The host left.")
+        self._conversation.send(frame("leave"))
+        self._conversation.close("This host left.")
 
-    def _hear(self, frame: Json) -> None:
+    def _hear(self, message: Json) -> None:
         operations: dict[str, Callable[[Json], None]] = {
-            "welcome": lambda _: self._on_event("Joined; waiting for the head to form the group."),
+            "welcome": self._welcome,
+            "refused": self._refused,
             "prepare": self._prepare,
             "start": self._start,
             "stop": lambda _: self._stop(),
             "beat": lambda _: None,
         }
-        operation = operations.get(str(frame.get("op")))
-        try:
-            if operation is None:
-                expect(frame, "welcome")
-            else:
-                operation(frame)
-        except JoinRefused as refusal:
-            self._refusal = refusal
-            self._conversation.close(str(refusal))
+        operation = operations.get(str(message.get("op")))
+        if operation is None:
+            raise ValueError(f"{message.get('op')!r:.40} is nothing that a head says")
+        operation(message)
 
-    def _prepare(self, frame: Json) -> None:
+    def _welcome(self, message: Json) -> None:
+        self.was_welcome = True
+        self._on_event("Joined; waiting for the head to form the group.")
+
+    def _refused(self, message: Json) -> None:
+        refusal = said(Refusal, message)
+        self._refusal = JoinRefused(refusal.message, remedy=refusal.remedy)
+        self._conversation.close(refusal.message)
+
+    def _prepare(self, message: Json) -> None:
         self._stop()
-        self._ranks = LocalRanks(list(map(int, frame["ranks"])), str(frame["address"]), self._note)
-        self._conversation.send({"op": "prepared", "ports": self._ranks.ports})
-
-    def _start(self, frame: Json) -> None:
-        formation = from_json(Formation, frame["formation"])
-        self._group_id = formation.roster.group_id
-        ranks = self._ranks
-        if ranks is None:
-            raise JoinRefused("The head started ranks that it had not prepared.")
-        threading.Thread(target=self._start_ranks, args=(formation, ranks), daemon=True).start()
-
-    def _start_ranks(self, formation: Formation, ranks: LocalRanks) -> None:
-        for rank in list(ranks.ports):
-            try:
-                path = self._checkpoint(formation, rank)
-                ranks.start(formation, rank, path)
-            except (BanyanError, OSError) as error:
-                self._note(RankState(rank=rank, state="failed", message=str(error)))
-                return
-
-    def _checkpoint(self, formation: Formation, rank: int) -> Path:
-        """Where the weights of ``rank`` are on this host: the same checkpoint as the head's, or a
-        slice of it, which is fetched if it is not here yet."""
-        model, own = formation.model, self._settings
+        own = self._settings
         try:
-            path = own.find(model.name)
-            here = identify(path, model.name, own.folder)
-        except (NotFound, CheckpointInvalid):
-            return self._slice(formation, rank)
-        if here.digest != model.digest:
-            raise JoinRefused(
-                f"This host's {model.name} is {here.digest[:12]}, the head's is "
-                f"{model.digest[:12]}: they are not the same checkpoint.",
-                remedy=f"`banyan models remove {model.name}` here; the head then sends its own.",
+            part = self._part = Part(
+                said(Prepare, message),
+                find=own.find,
+                folder=own.folder,
+                call=lambda hello: _connected(own, hello),
+                on_news=lambda news: self._conversation.send(frame("rank", news)),
+                on_event=self._on_event,
             )
-        return path
+        except ClusterError as error:
+            self._on_event(f"{error} {error.remedy}")
+            self._conversation.send(frame("unable", Unable(message=f"{error} {error.remedy}")))
+            return
+        ports = tuple(RankPort(rank=rank, port=port) for rank, port in part.ports.items())
+        self._conversation.send(frame("prepared", Prepared(ports=ports)))
 
-    def _slice(self, formation: Formation, rank: int) -> Path:
-        share = formation.layout.share(rank)
-        target = slice_path(self._settings.folder, formation.model, share)
-        if target.exists():
-            return target
-        hello: handshake.Hello = {"purpose": SLICE, "group": self._group_id, "rank": rank}
-        self._on_event(f"Fetching rank {rank}'s part of {formation.model.name}.")
-        shown = [time.monotonic()]
-
-        def progress(done: int, total: int) -> None:
-            if time.monotonic() - shown[0] > 1 or done == total:
-                shown[0] = time.monotonic()
-                self._on_event(f"Rank {rank}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-        with _connected(self._settings, hello) as connection:
-            receive_slice(connection, target, progress)
-        return target
-
-    def _note(self, state: RankState) -> None:
-        self._conversation.send({"op": "rank", "group": self._group_id, "state": to_json(state)})
-        said = f": {state.message}" if state.message else ""
-        self._on_event(f"Rank {state.rank} {state.state}{said}")
-
-    def _beat(self) -> Json:
-        ranks = self._ranks
-        return {
-            "memory_used_bytes": int(psutil.virtual_memory().used),
-            "rss_bytes": {} if ranks is None else ranks.rss_bytes(),
-        }
+    def _start(self, message: Json) -> None:
+        formation = said(Start, message).formation
+        if self._part is None:
+            raise ValueError("ranks were to be started that had not been prepared")
+        self._part.start(formation)
 
     def _stop(self) -> None:
-        ranks, self._ranks = self._ranks, None
-        if ranks is not None:
-            ranks.close()
+        part, self._part = self._part, None
+        if part is not None:
+            part.close()
+
+    def _beat(self) -> Beat:
+        part = self._part
+        return Beat(
+            memory_used_bytes=int(psutil.virtual_memory().used),
+            ranks=() if part is None else part.vitals,
+        )
 
     def _end(self, cause: str) -> None:
         self.cause = cause

@@ -6,6 +6,7 @@ which one piece is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -21,14 +22,17 @@ KINDS: Final[dict[torch.dtype, NumberKind]] = {
 
 
 class GroupComm:
-    """The ``Comm`` of a model whose ranks talk by ``collective``."""
+    """The ``Comm`` of a model whose ranks talk by ``collective``; ``on_sum`` is called before each
+    sum."""
 
-    def __init__(self, collective: Collective) -> None:
+    def __init__(self, collective: Collective, on_sum: Callable[[], None] = lambda: None) -> None:
         self._collective = collective
+        self._on_sum = on_sum
         self._pinned = torch.empty(0, dtype=torch.uint8)
 
     def all_reduce(self, x: Tensor) -> Tensor:
         """See ``Comm``; works in place where ``x`` is contiguous. Raises ``PeerLost``."""
+        self._on_sum()
         x = x.contiguous()
         if x.device.type == "cpu":
             self._collective.all_reduce(Buffer(bytes_of(x), KINDS[x.dtype]))

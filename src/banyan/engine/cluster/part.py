@@ -1,0 +1,136 @@
+"""Part: what one host does for one group: listeners, the weights of its ranks, their processes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from banyan.core.errors import BanyanError, CheckpointInvalid, JoinRefused, NotFound
+from banyan.engine.cluster.control import SLICE
+from banyan.engine.cluster.frames import MAX_MESSAGE, Prepare, RankNews, RankState, RankVitals
+from banyan.engine.cluster.identity import identify
+from banyan.engine.cluster.ranks import LocalRanks
+from banyan.engine.cluster.slices import receive_slice, slice_path
+from banyan.engine.comm import handshake
+from banyan.engine.formation import Formation
+
+END_S: Final = 5.0
+"""How long the end of a slice that is being fetched is waited for."""
+SHOW_S: Final = 1.0
+"""How often the progress of a slice is told."""
+
+
+class Part:
+    """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
+    ``folder`` keeps slices and digests; ``call`` makes a proven connection to the head. ``on_news``
+    is told of ranks, ``on_event`` what a person may like to know; neither once this is closed."""
+
+    def __init__(
+        self,
+        order: Prepare,
+        *,
+        find: Callable[[str], Path],
+        folder: Path,
+        call: Callable[[handshake.Hello], socket.socket],
+        on_news: Callable[[RankNews], None],
+        on_event: Callable[[str], None],
+    ) -> None:
+        """Bind the listeners. Raises ``ClusterError``."""
+        self._find = find
+        self._folder = folder
+        self._call = call
+        self._on_news = on_news
+        self._on_event = on_event
+        self._group_id = ""
+        self._closed = False
+        self._fetching: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._ranks = LocalRanks(order.ranks, order.address, self._note)
+
+    @property
+    def ports(self) -> dict[int, int]:
+        return self._ranks.ports
+
+    @property
+    def vitals(self) -> tuple[RankVitals, ...]:
+        return self._ranks.vitals
+
+    def start(self, formation: Formation) -> None:
+        """Start the ranks, in a thread; what becomes of each is told."""
+        self._group_id = formation.roster.group_id
+        self._thread = threading.Thread(target=self._run, args=(formation,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the ranks, and the fetching of a slice if that is under way."""
+        self._closed = True
+        fetching = self._fetching
+        if fetching is not None:
+            try:
+                fetching.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it was through
+            if self._thread is not None:
+                self._thread.join(END_S)
+        self._ranks.close()
+
+    def _run(self, formation: Formation) -> None:
+        for rank in list(self.ports):
+            try:
+                path = self._weights(formation, rank)
+            except (BanyanError, OSError) as error:
+                remedy = error.remedy if isinstance(error, BanyanError) else ""
+                message = f"{error} {remedy}".strip()[:MAX_MESSAGE]
+                self._note(RankState(rank=rank, state="failed", message=message))
+                return
+            if not self._closed:
+                self._ranks.start(formation, rank, path)
+
+    def _weights(self, formation: Formation, rank: int) -> Path:
+        """Where the weights of ``rank`` are on this host: the same checkpoint as the head's, or a
+        slice of it, which is fetched if it is not here yet."""
+        model = formation.model
+        try:
+            path = self._find(model.name)
+            here = identify(path, model.name, self._folder)
+        except (NotFound, CheckpointInvalid):
+            return self._slice(formation, rank)
+        if here.digest != model.digest:
+            raise JoinRefused(
+                f"This host's {model.name} is {here.digest[:12]}, the head's is "
+                f"{model.digest[:12]}: they are not the same checkpoint.",
+                remedy=f"`banyan models remove {model.name}` here; the head then sends its own.",
+            )
+        return path
+
+    def _slice(self, formation: Formation, rank: int) -> Path:
+        share = formation.layout.share(rank)
+        target = slice_path(self._folder, formation.model, share)
+        if target.exists():
+            return target
+        self._on_event(f"Fetching rank {rank}'s part of {formation.model.name}.")
+        shown = [time.monotonic()]
+
+        def progress(done: int, total: int) -> None:
+            if time.monotonic() - shown[0] > SHOW_S or done == total:
+                shown[0] = time.monotonic()
+                self._on_event(f"Rank {rank}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+        hello: handshake.Hello = {"purpose": SLICE, "group": self._group_id, "rank": rank}
+        with self._call(hello) as connection:
+            self._fetching = connection
+            try:
+                receive_slice(connection, target, progress)
+            finally:
+                self._fetching = None
+        return target
+
+    def _note(self, state: RankState) -> None:
+        if not self._closed:
+            self._on_news(RankNews(group=self._group_id, state=state))
+            said = f": {state.message}" if state.message else ""
+            self._on_event(f"Rank {state.rank} {state.state}{said}")
