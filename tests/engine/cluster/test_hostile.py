@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -12,10 +14,15 @@ import pytest
 from tests.engine.cluster.toys import TOKEN, Toys, toys, use_toy_ranks, wait_until
 from tests.engine.toy import write_toy
 
-from banyan.core.errors import HostUnreachable, JoinRefused
+from banyan.core.context import Context
+from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable, JoinRefused
+from banyan.engine.cluster import control, forming
 from banyan.engine.cluster.control import CONTROL, MAX_CONTROL_BYTES
 from banyan.engine.comm import handshake
-from banyan.engine.wire import Channel
+from banyan.engine.config import EngineConfig
+from banyan.engine.wire import Channel, Json
+
+REPORT = {"name": "x", "ranks": 1, "device": "cpu", "cores": 1, "memory_bytes": 1 << 30}
 
 
 @pytest.fixture
@@ -164,6 +171,27 @@ def test_an_overheard_handshake_opens_nothing(cluster: Toys) -> None:
         assert is_closed(replay)
 
 
+LENGTH_OF_2_63 = (1 << 63).to_bytes(8, "big")
+
+
+def test_a_length_of_2_to_the_63_is_an_empty_promise(cluster: Toys) -> None:
+    """Of the eight bytes the first four are read as a length: of a frame as long as the cap."""
+    connection, _ = admitted(cluster)
+    with connection:
+        connection.sendall(LENGTH_OF_2_63)
+        assert is_closed(connection)
+
+
+def test_half_a_frame_is_not_waited_for_longer_than_silence(
+    cluster: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "DEAD_S", 1.0)
+    connection, _ = admitted(cluster)
+    with connection:
+        connection.sendall(struct.pack(">I", 100) + b'{"op":')
+        assert is_closed(connection)
+
+
 @pytest.mark.parametrize("length", [2**32 - 1, MAX_CONTROL_BYTES + 1])
 def test_an_announced_length_beyond_the_cap_is_not_waited_for(cluster: Toys, length: int) -> None:
     connection, _ = admitted(cluster)
@@ -192,7 +220,7 @@ def test_an_announced_length_beyond_the_cap_is_not_waited_for(cluster: Toys, len
         {"op": ["x"]},
         {},
     ],
-    ids=str,
+    ids=lambda frame: str(frame)[:40],
 )
 def test_frames_that_make_no_sense_end_the_conversation(
     cluster: Toys, frame: dict[str, object]
@@ -201,6 +229,116 @@ def test_frames_that_make_no_sense_end_the_conversation(
     with connection:
         channel.send(frame)
         assert is_closed(connection)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"op":"prepared","ports":[1]}',
+        b'{"op":"prepared","ports":[{"rank":1,"port":99999}]}',
+        b'{"op":"beat","memory_used_bytes":Infinity}',
+        b'{"op":"beat","memory_used_bytes":' + b"9" * 5000 + b"}",
+        b'{"op":"beat","ranks":[{"rank":1,"rss_bytes":-1}]}',
+        b'{"op":"rank","group":1,"state":{}}',
+        b'{"op":"stop"}',
+        b"7",
+        b"\xff\xfe",
+        b"[" * 500_000,
+    ],
+    ids=lambda message: repr(message[:40]),
+)
+def test_a_host_that_talks_nonsense_is_let_go_and_the_others_form_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: bytes
+) -> None:
+    use_toy_ranks(monkeypatch)
+    with toys(tmp_path, hosts=1) as waiting:
+        connection = connected(waiting)
+        handshake.connect(connection, TOKEN.encode(), {"purpose": CONTROL})
+        with connection:
+            Channel(connection).send({"op": "hello", "report": REPORT})
+            wait_until(lambda: waiting.head.missing == 0)
+            connection.sendall(struct.pack(">I", len(message)) + message)
+            assert is_closed(connection)
+        wait_until(lambda: waiting.head.missing == 1)
+        waiting.join("attic")
+        waiting.form()
+
+
+def test_ports_of_ranks_that_were_not_given_are_refused_by_name(tmp_path: Path) -> None:
+    def answer(channel: Channel, message: Json) -> None:
+        if message["op"] == "prepare":
+            channel.send({"op": "prepared", "ports": [{"rank": 0, "port": 4000}]})
+
+    with toys(tmp_path, hosts=1) as waiting:
+        waiting.liar("attic", answer)
+        with pytest.raises(ClusterDown, match=r"attic .*ports for the ranks \[0\].*\[1\]"):
+            waiting.form()
+
+
+def test_a_host_that_cannot_listen_where_it_is_seen_says_so(tmp_path: Path) -> None:
+    def answer(channel: Channel, message: Json) -> None:
+        if message["op"] == "prepare":
+            channel.send({"op": "unable", "message": "Its ranks cannot listen at 10.9.9.9."})
+
+    with toys(tmp_path, hosts=1) as waiting:
+        waiting.liar("attic", answer)
+        with pytest.raises(ClusterError, match=r"attic .*cannot listen at 10\.9\.9\.9"):
+            waiting.form()
+
+
+def test_a_host_that_speaks_for_ranks_of_another_is_let_go(tmp_path: Path) -> None:
+    def answer(channel: Channel, message: Json) -> None:
+        if message["op"] == "prepare":
+            (rank,) = message["ranks"]
+            channel.send({"op": "prepared", "ports": [{"rank": rank, "port": 4000}]})
+        elif message["op"] == "start":
+            group = message["formation"]["roster"]["group_id"]
+            channel.send({"op": "rank", "group": group, "state": {"rank": 0, "state": "ready"}})
+
+    with toys(tmp_path, hosts=1) as waiting:
+        waiting.liar("attic", answer)
+        config = EngineConfig(precision="fp32", threads=1)
+        with contextlib.suppress(ClusterDown):  # it may be found before the forming is through
+            waiting.head.form(waiting.path, "toy", config, Context())
+        wait_until(lambda: waiting.head.cause)
+        cause = waiting.head.cause
+    assert "Host attic" in cause
+    assert "rank 0 is not one of its ranks" in cause
+
+
+def test_a_host_that_prepares_nothing_is_named_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forming, "PREPARE_S", 0.3)
+    with toys(tmp_path, hosts=1) as waiting:
+        waiting.liar("attic", lambda channel, message: None)
+        with pytest.raises(HostUnreachable, match=r"Host attic .*did not prepare its ranks"):
+            waiting.form()
+
+
+def test_a_host_that_goes_while_the_group_forms_is_named(tmp_path: Path) -> None:
+    with toys(tmp_path, hosts=1) as waiting:
+        waiting.liar("attic", lambda channel, message: channel.close())
+        with pytest.raises(ClusterDown, match=r"Host attic .*left while the group was formed"):
+            waiting.form()
+
+
+def test_an_accept_that_fails_does_not_close_the_lobby(
+    cluster: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = socket.socket.accept, []
+
+    def accept(listener: socket.socket) -> object:
+        if len(failures) < 3:
+            failures.append(1)
+            raise OSError(errno.EMFILE, "too many open files")
+        return real(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    connected(cluster).close()  # wakes the accept that was under way
+    wait_until(lambda: len(failures) == 3)
+    connection, _ = admitted(cluster)
+    connection.close()
 
 
 def test_a_slice_is_not_given_to_who_names_no_rank_of_this_group(cluster: Toys) -> None:

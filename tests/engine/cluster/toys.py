@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -16,10 +17,15 @@ from tests.engine.toy import write_toy
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, NotFound
+from banyan.core.layout import to_json
 from banyan.engine.cluster import rank_process
+from banyan.engine.cluster.control import CONTROL
+from banyan.engine.cluster.frames import HostReport, frame
 from banyan.engine.cluster.head import Head, HeadSettings
 from banyan.engine.cluster.worker import WorkerSettings, join
+from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
+from banyan.engine.wire import Channel, Json
 from banyan.plan.shares import tensor_parallel
 
 TOKEN = "a token of the tests"
@@ -38,6 +44,7 @@ class Toys:
     folder: Path
     hosts: int = 2
     local_ranks: int = 1
+    step_timeout_s: float = 60.0
     refusals: list[BanyanError] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
@@ -50,6 +57,7 @@ class Toys:
             hosts=self.hosts,
             local_ranks=self.local_ranks,
             folder=self.folder / "head",
+            step_timeout_s=self.step_timeout_s,
         )
         self.head = Head(
             settings,
@@ -92,6 +100,32 @@ class Toys:
         thread.start()
         self._workers.append((context, thread))
 
+    def liar(
+        self, name: str, answer: Callable[[Channel, Json], None], **report: object
+    ) -> threading.Thread:
+        """Let a host join that ``answer``s by itself whatever it is told but beats."""
+        connection = socket.create_connection(("127.0.0.1", self.head.port), timeout=10)
+        connection.settimeout(None)
+        handshake.connect(connection, TOKEN.encode(), {"purpose": CONTROL})
+        channel = Channel(connection)
+        told = HostReport(name=name, ranks=1, device="cpu", cores=1, memory_bytes=1 << 30)
+        channel.send({"op": "hello", "report": {**to_json(told), **report}})
+
+        def run() -> None:
+            for message in channel:
+                try:
+                    if message["op"] == "beat":
+                        channel.send(frame("beat"))
+                    else:
+                        answer(channel, message)
+                except OSError:
+                    break
+            channel.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
     def form(self, timeout_s: float = 30.0) -> None:
         """Form the group, rank 0 being a toy like the others, and wait until it runs."""
         context = Context(deadline=time.monotonic() + timeout_s)
@@ -116,8 +150,10 @@ class Toys:
 
 
 @contextmanager
-def toys(folder: Path, **options: int) -> Iterator[Toys]:
-    found = Toys(folder, **options)
+def toys(
+    folder: Path, *, hosts: int, local_ranks: int = 1, step_timeout_s: float = 60.0
+) -> Iterator[Toys]:
+    found = Toys(folder, hosts, local_ranks, step_timeout_s)
     try:
         yield found
     finally:

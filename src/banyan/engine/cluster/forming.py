@@ -88,7 +88,7 @@ class Forming:
             while not guest.ports:
                 context.check()
                 if not self._is_here(guest):
-                    raise ClusterDown(f"{guest} left while the group was formed.")
+                    raise ClusterDown(f"{guest} left while the group was formed. {guest.lost}")
                 if guest.unable:
                     raise ClusterError(f"{guest} cannot take part. {guest.unable}")
                 if time.monotonic() > deadline:

@@ -255,7 +255,7 @@ class Head:
             self._group, self._cause = group, ""
         for guest in guests:
             if guest not in self._lobby.guests:  # it went before there was a group to fail
-                self.fail(f"{guest} left while the group was formed.")
+                self.fail(f"{guest} left while the group was formed. {guest.lost}")
             guest.conversation.send(frame("start", Start(formation=group.formation)))
         for rank in range(1, self.settings.local_ranks):
             group.local.start(group.formation, rank, path)

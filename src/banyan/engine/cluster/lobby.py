@@ -28,7 +28,8 @@ REST_S: Final = 0.1
 @dataclass(slots=True, eq=False, kw_only=True)
 class Guest:
     """A host that has joined. ``number`` is its place in the formation it is part of. ``asked`` are
-    the ranks it is to prepare, ``ports`` those it has; ``unable`` says why it could not."""
+    the ranks it is to prepare, ``ports`` those it has; ``unable`` says why it could not, ``lost``
+    why it has gone."""
 
     report: HostReport
     address: str
@@ -37,6 +38,7 @@ class Guest:
     asked: tuple[int, ...] = ()
     ports: dict[int, int] = field(default_factory=dict)
     unable: str = ""
+    lost: str = ""
     beat: Beat = Beat()
 
     def __str__(self) -> str:
@@ -116,6 +118,7 @@ class Lobby:
 
     def leave(self, guest: Guest, cause: str) -> None:
         with self._lock:
+            guest.lost = cause
             if self._guests.get(guest.report.name) is guest:
                 del self._guests[guest.report.name]
         self._callbacks.on_lost(guest, cause)

@@ -25,13 +25,14 @@ from functools import partial
 from typing import Final, TypeVar
 
 from banyan import __version__
-from banyan.core.errors import JoinRefused
+from banyan.core.errors import HostUnreachable, JoinRefused
 
 MAGIC: Final = b"BANYAN\x00\x01"
 NONCE_BYTES: Final = 32
 MAC_BYTES: Final = 32
 MAX_HELLO_BYTES: Final = 1024
 HANDSHAKE_TIMEOUT_S: Final = 5.0
+CHECK_PORT: Final = "Check the port: it is the cluster's, not the one of the web page."
 
 _ACCEPTED: Final = b"\x00"
 _WRONG_KEY: Final = b"\x01"
@@ -46,7 +47,8 @@ def accept(
 ) -> Hello:
     """Challenge whoever connected; what it says of itself.
 
-    Raises ``JoinRefused`` with the reason. The socket is then the caller's to close.
+    Raises ``JoinRefused`` with the reason, and ``HostUnreachable`` when the other end hangs up or
+    takes too long. The socket is then the caller's to close.
     """
     stream = _Stream(connection, timeout_s)
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -80,13 +82,14 @@ def connect(
 ) -> None:
     """Answer the challenge of the accepting end and check that it knows the key, too.
 
-    Raises ``JoinRefused`` with the reason.
+    Raises ``JoinRefused`` with the reason, and ``HostUnreachable`` when the other end hangs up or
+    takes too long: it may be busy, so that another try helps.
     """
     stream = _Stream(connection, timeout_s)
     if stream.read(len(MAGIC)) != MAGIC:
         raise JoinRefused(
             "What listens there does not speak Banyan's protocol.",
-            remedy="Check the port: it is the cluster's, not the one of the web page.",
+            remedy=CHECK_PORT,
         )
     theirs = stream.read(NONCE_BYTES)
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -119,7 +122,10 @@ class _Stream:
         while len(parts) < length:
             part = self._do(partial(self._connection.recv, length - len(parts)))
             if not part:
-                raise JoinRefused("The other end hung up in the middle of the handshake.")
+                raise HostUnreachable(
+                    "The other end hung up in the middle of the handshake.",
+                    remedy=f"Try again: it may have been busy. {CHECK_PORT}",
+                )
             parts += part
         return bytes(parts)
 
@@ -138,11 +144,12 @@ class _Stream:
             self._connection.settimeout(left)
             return operation()
         except TimeoutError:
-            raise JoinRefused(
-                f"The other end did not finish the handshake within {self._timeout_s:g} s."
+            raise HostUnreachable(
+                f"The other end did not finish the handshake within {self._timeout_s:g} s.",
+                remedy=CHECK_PORT,
             ) from None
         except OSError as error:
-            raise JoinRefused(f"The connection broke in the handshake: {error}.") from None
+            raise HostUnreachable(f"The connection broke in the handshake: {error}.") from None
 
 
 def _mac(key: bytes, role: bytes, first: bytes, second: bytes, hello: bytes) -> bytes:
@@ -152,7 +159,7 @@ def _mac(key: bytes, role: bytes, first: bytes, second: bytes, hello: bytes) -> 
 def _parsed(hello: bytes) -> Hello:
     try:
         said = json.loads(hello)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise JoinRefused("The hello is not a JSON object.")

@@ -102,20 +102,24 @@ class _Mesh:
                 link.close()
 
     def _call(self, purpose: str, member: Member) -> socket.socket:
-        connection = self._reach(member)
         hello: handshake.Hello = {
             "purpose": purpose,
             "from": self._rank,
             "to": member.rank,
             "group": self._roster.group_id,
         }
-        try:
+        while True:
+            connection = self._reach(member)
             left = max(RETRY_S, self._deadline - time.monotonic())
-            handshake.connect(connection, self._key, hello, timeout_s=left)
-        except JoinRefused:
-            connection.close()
-            raise
-        return connection
+            try:
+                handshake.connect(connection, self._key, hello, timeout_s=left)
+            except ClusterError as error:
+                connection.close()
+                if isinstance(error, JoinRefused) or time.monotonic() > self._deadline:
+                    raise
+                time.sleep(RETRY_S)  # it hung up: strangers may hold all its places for a moment
+            else:
+                return connection
 
     def _reach(self, member: Member) -> socket.socket:
         """A connected socket; a listener that is not up yet is tried again until the deadline."""
@@ -155,7 +159,7 @@ class _Mesh:
             if not isinstance(peer, int) or not belongs:
                 raise JoinRefused("A call was meant for another rank.")
             self._keep(purpose, peer, connection)
-        except JoinRefused:
+        except ClusterError:
             connection.close()
         finally:
             self._places.release()
