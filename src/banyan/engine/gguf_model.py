@@ -74,12 +74,7 @@ class _Keys:
 def read_config(file: GgufFile) -> ModelConfig:
     """The ``ModelConfig`` of a GGUF file. Raises ``CheckpointInvalid``, ``UnsupportedModel``."""
     values = Metadata(file, file.path.name)
-    architecture = values.text("general.architecture")
-    if architecture not in ARCHITECTURES:
-        raise UnsupportedModel(
-            f"{file.path.name} is of the architecture {architecture!r}, which is not run.",
-            remedy=f"Banyan runs {', '.join(ARCHITECTURES)}.",
-        )
+    architecture = _architecture(values)
     key = _Keys(values, architecture)
     _refuse_the_unsupported(key)
     layers = values.integer(key("block_count"))
@@ -124,6 +119,16 @@ def read_config(file: GgufFile) -> ModelConfig:
         bos_id=_optional_id(values, "tokenizer.ggml.bos_token_id"),
         eos_ids=read_eos_ids(file),
     )
+
+
+def _architecture(values: Metadata) -> str:
+    architecture = values.text("general.architecture")
+    if architecture not in ARCHITECTURES:
+        raise UnsupportedModel(
+            f"{values.source} is of the architecture {architecture!r}, which is not run.",
+            remedy=f"Banyan runs {', '.join(ARCHITECTURES)}.",
+        )
+    return architecture
 
 
 def read_eos_ids(file: GgufFile) -> tuple[int, ...]:
