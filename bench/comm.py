@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,12 @@ SIZES = [4 << 10, 8 << 10, 64 << 10, 512 << 10, 4 << 20, 16 << 20]
 DELAYS_MS = [0.0, 0.1, 0.5]
 BANDWIDTH = 1e9 / 8
 PORT, STORE_PORT = 7000, 7099
-ROUNDS = 14
-CELL_S = 4.0
+ROUNDS = 60
+CELL_S = 3.0
 """Time for all algorithms at one size, after which no further round begins."""
+TRIAL_ROUNDS = 2
+HOPELESS = 2.0
+"""An algorithm so many times slower than the best one in the trial rounds has no further ones."""
 
 
 def main() -> None:
@@ -188,8 +193,6 @@ class RankProcess:
     """One rank: does what it is told, in step with the others."""
 
     def __init__(self, rank: int, roster: Roster, memory_fd: int | None) -> None:
-        import socket
-
         member = roster.members[rank]
         local = roster.hosts[member.host]
         memory = None
@@ -199,15 +202,15 @@ class RankProcess:
         listener = socket.create_server((member.address, member.port), backlog=64)
         self.roster = roster
         self.group = join_mesh(roster, rank, listener, memory)
-        self.delays = Delays()
-        self.is_behind_relays = False
+        self.delays = Delays(BANDWIDTH)
+        self.is_delayed = False
         self.collectives: dict[str, Collective] = {}
         self.gloo: Any = None
 
     def calibrate(self, delay_ms: float, **_: Any) -> dict[str, Any]:
         self.delays.seconds = delay_ms / 1e3
-        if delay_ms and not self.is_behind_relays:
-            self.is_behind_relays, self.group = True, self._behind_relays()
+        if delay_ms and not self.is_delayed:
+            self.is_delayed, self.group = True, self._delayed()
         singles = {name: make(self.group) for name, make in COLLECTIVES.items()}
         auto = Auto(self.group, list(singles.values()))
         self.collectives = {**singles, "auto": auto}
@@ -218,22 +221,34 @@ class RankProcess:
 
     def measure(self, size: int, rounds: int, seconds: float) -> dict[str, list[float]]:
         buffer = Buffer(memoryview(bytearray(size)), "float32")
-        repeats = 8 if size <= 64 << 10 else 1
-        times: dict[str, list[float]] = {name: [] for name in self.collectives}
-        started, going = time.perf_counter(), True
-        shuffled, done = random.Random(1), 0
+        every = list(self.collectives)
+        self._rounds(buffer, every, 1, math.inf)  # touches memory for the first time
+        times = self._rounds(buffer, every, TRIAL_ROUNDS, math.inf)
+        tried = agreed(self.group, times, _slowest_rank)
+        limit = HOPELESS * min(map(statistics.median, tried.values()))
+        close = [name for name in every if statistics.median(tried[name]) <= limit]
+        further = self._rounds(buffer, {*close, "auto"}, rounds, seconds)
+        together = {name: times[name] + further.get(name, []) for name in every}
+        return agreed(self.group, together, _slowest_rank)
+
+    def _rounds(
+        self, buffer: Buffer, names: Collection[str], rounds: int, seconds: float
+    ) -> dict[str, list[float]]:
+        """The algorithms in turns, in another order each time."""
+        repeats = 8 if len(buffer.data) <= 64 << 10 else 1
+        times: dict[str, list[float]] = {name: [] for name in sorted(names)}
+        started, shuffled, done, going = time.perf_counter(), random.Random(1), 0, True
         while going:
-            for name in shuffled.sample(list(self.collectives), len(self.collectives)):
+            for name in shuffled.sample(list(times), len(times)):
                 agreed(self.group, {}, lambda words: {})  # all ranks begin together
                 began = time.perf_counter()
                 for _ in range(repeats):
                     self.collectives[name].all_reduce(buffer)
                 times[name].append((time.perf_counter() - began) / repeats)
             done += 1
-            late = time.perf_counter() - started > seconds
-            mine = {"going": done < 4 or (done < rounds and not late)}
+            mine = {"going": done < rounds and time.perf_counter() - started < seconds}
             going = agreed(self.group, mine, lambda words: words[0])["going"]
-        return agreed(self.group, times, _slowest_rank)
+        return times
 
     def run_gloo(self, size: int) -> dict[str, list[float]]:
         import torch
@@ -261,10 +276,8 @@ class RankProcess:
             runs.append(time.perf_counter() - began)
         return {"gloo": runs[1:]}
 
-    def _behind_relays(self) -> Group:
-        """The same links with the relays between, for ranks of other hosts."""
-        from dataclasses import replace
-
+    def _delayed(self) -> Group:
+        """The same links, delayed where they go to ranks of other hosts."""
         local = self.group.topology.local(self.group.rank)
         links = {
             peer: link if peer in local else self.delays.wrap(link)

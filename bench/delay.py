@@ -1,58 +1,97 @@
-"""Propagation delay in user space: what arrives on a link is handed on ``delay_s`` later.
+"""Propagation delay in user space: what is sent says when it may be read, and is not read sooner.
 
-A thread stands between the rank and its sockets. What the rank sends passes at once; what comes in
-is held from the moment it arrived, so the delay adds to the time on the wire, as distance does.
+netem is not everywhere, so each frame on a delayed link begins with a time: when its last byte
+has left a wire of the configured bandwidth, plus the delay. CLOCK_MONOTONIC is the same in all
+processes of a machine, whatever their namespace. No thread stands in between, so a delay costs no
+processor time, which the ranks on one core would feel.
 """
 
 from __future__ import annotations
 
 import ctypes
-import select
-import socket
-import threading
+import struct
 import time
-from collections import deque
 
 from banyan.engine.comm.link import Link
 
 PR_SET_TIMERSLACK = 29
-CHUNK = 128 << 10
+FRAME_BYTES = 32 << 10
+_HEAD = struct.Struct("<dI")
 
 
 class Delays:
-    """The delay of this process's links, which may be changed while they are quiet."""
+    """The delay of this process's links, which may be changed while they are quiet. They share one
+    wire of ``bandwidth`` bytes per second outwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, bandwidth: float) -> None:
         self.seconds = 0.0
+        self._bandwidth = bandwidth
+        self._free = 0.0
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)  # 50 us of slack would be added to each delay
 
     def wrap(self, link: Link) -> Link:
-        """A link like this one, behind a relay."""
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-                end.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
-        wire = link._socket
-        threading.Thread(target=self._outbound, args=(theirs, wire), daemon=True).start()
-        threading.Thread(target=self._inbound, args=(wire, theirs), daemon=True).start()
-        return Link(ours, peer=link.peer, name=link.name)
+        """The same link, delayed; its other end must be wrapped too."""
+        return _DelayedLink(link, self)
 
-    def _outbound(self, source: socket.socket, wire: socket.socket) -> None:
-        while data := source.recv(CHUNK):
-            wire.sendall(data)
+    def due(self, size_bytes: int) -> float:
+        """When bytes that are sent now may be read."""
+        self._free = max(self._free, time.monotonic()) + size_bytes / self._bandwidth
+        return self._free + self.seconds
 
-    def _inbound(self, wire: socket.socket, target: socket.socket) -> None:
-        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1)
-        held: deque[tuple[float, bytes]] = deque()
-        poll = select.poll()
-        poll.register(wire, select.POLLIN)
-        while True:
-            if not held or poll.poll(0):
-                data = wire.recv(CHUNK)
-                if not data:
-                    return
-                held.append((time.monotonic() + self.seconds, data))
-            left = held[0][0] - time.monotonic()
-            if left <= 0:
-                target.sendall(held.popleft()[1])
-            elif not poll.poll(0):
-                time.sleep(min(left, 5e-5))
+
+class _DelayedLink(Link):
+    def __init__(self, link: Link, delays: Delays) -> None:
+        super().__init__(link._socket, peer=link.peer, name=link.name)
+        self._delays = delays
+        self._unsent = memoryview(b"")
+        self._left = 0  # bytes of the frame that is being read
+        self._due = 0.0
+        self._head = bytearray()
+
+    def send(self, data: memoryview) -> None:
+        for begin in range(0, len(data), FRAME_BYTES):
+            super().send(self._framed(data[begin : begin + FRAME_BYTES]))
+
+    def send_some(self, data: memoryview) -> int:
+        """While a frame is not through, its last byte counts as not sent, so that the caller
+        comes back with it."""
+        sent = 0
+        if not self._unsent:
+            frame = data[:FRAME_BYTES]
+            self._unsent = self._framed(frame)
+            sent = len(frame) - 1
+        self._unsent = self._unsent[super().send_some(self._unsent) :]
+        return sent if self._unsent else sent + 1
+
+    def recv_into(self, buffer: memoryview) -> None:
+        while len(buffer):
+            if not self._left:
+                head = bytearray(_HEAD.size)
+                super().recv_into(memoryview(head))
+                self._begin(head)
+            count = min(self._left, len(buffer))
+            super().recv_into(buffer[:count])
+            self._left -= count
+            buffer = buffer[count:]
+
+    def recv_some(self, buffer: memoryview) -> int:
+        if not self._left:
+            rest = memoryview(bytearray(_HEAD.size - len(self._head)))
+            self._head += rest[: super().recv_some(rest)]
+            if len(self._head) < _HEAD.size:
+                return 0
+            self._begin(self._head)
+            self._head = bytearray()
+        count = super().recv_some(buffer[: self._left])
+        self._left -= count
+        return count
+
+    def _framed(self, data: memoryview) -> memoryview:
+        return memoryview(_HEAD.pack(self._delays.due(len(data)), len(data)) + bytes(data))
+
+    def _begin(self, head: bytearray) -> None:
+        """What has come is read when it is due; what comes behind it is due later still."""
+        due, self._left = _HEAD.unpack(head)
+        wait = due - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
