@@ -46,6 +46,7 @@ class Grid:
     """What is measured on which machine."""
 
     shape: shapes.Shape
+    hosts: int
     ranks: int
     prompts: Sequence[int]
     batches: Sequence[int]
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--shape", default=shapes.B1_SHORT.name, choices=list(shapes.SHAPES))
     parser.add_argument("--ranks", type=int, default=4, help="ranks per host")
     parser.add_argument("--cards", type=int, default=0, help="graphics cards, one per host")
+    parser.add_argument("--one-host", action="store_true", help="all cards in one host (NCCL)")
     parser.add_argument("--prompts", default=",".join(map(str, PROMPTS)))
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
     parser.add_argument("--runs", type=int, default=2)
@@ -70,9 +72,11 @@ def main() -> None:
     options = parser.parse_args()
     if not netns.available():
         raise SystemExit("bench-cluster needs root and iproute2 (network namespaces).")
+    hosts = 1 if options.one_host else HOSTS
     grid = Grid(
+        hosts=hosts,
         shape=shapes.SHAPES[options.shape],
-        ranks=options.ranks,
+        ranks=options.cards if options.one_host else options.ranks,
         prompts=[int(text) for text in options.prompts.split(",")],
         batches=[int(text) for text in options.batches.split(",")],
         cards=options.cards,
@@ -86,12 +90,15 @@ def measure(grid: Grid) -> list[Row]:
     """Every cell on tensor parallel with each collective, then on the pipeline."""
     path = shapes.folder(grid.shape).resolve()
     model = open_checkpoint(path).config.shape
-    tensor = tensor_parallel(model, [1.0] * HOSTS * grid.ranks)
-    piped = pipeline(model, [[1.0] * grid.ranks] * HOSTS)
+    tensor = tensor_parallel(model, [1.0] * grid.hosts * grid.ranks)
+    piped = pipeline(model, [[1.0] * grid.ranks] * grid.hosts)
     rows: list[Row] = []
     stars: dict[tuple[int, int], float] = {}
-    with netns.hosts(HOSTS, bandwidth_bit_s=grid.bandwidth_bit_s) as hosts:
-        for layout, ways in ((tensor, WAYS), (piped, {"auto": WAYS["auto"]})):
+    with netns.hosts(grid.hosts, bandwidth_bit_s=grid.bandwidth_bit_s) as hosts:
+        layouts = [(tensor, WAYS), (piped, {"auto": WAYS["auto"]})]
+        if grid.hosts == 1:
+            layouts = [(tensor, {"nccl": WAYS["exchange"]})]
+        for layout, ways in layouts:
             with _started(hosts, grid, layout, path, list(ways.values())) as ranks:
                 rows += _rows(ranks, grid, layout, list(ways), stars)
     return rows
@@ -114,8 +121,14 @@ def _started(hosts, grid: Grid, layout: Layout, path: Path, ways):  # type: igno
         ),
         ways=ways,
         cpus=(lambda host: ()) if grid.cards else (lambda host: (host,)),
-        device=(lambda host: f"cuda:{host}") if grid.cards else (lambda host: "cpu"),
+        device=lambda host, place: _device(grid, host, place),
     )
+
+
+def _device(grid: Grid, host: int, place: int) -> str:
+    if not grid.cards:
+        return "cpu"
+    return f"cuda:{place if grid.hosts == 1 else host}"
 
 
 def _rows(
@@ -126,11 +139,14 @@ def _rows(
     stars: dict[tuple[int, int], float],
 ) -> list[Row]:
     rows: list[Row] = []
+    for way in range(len(names)):
+        for prompt in (min(grid.prompts), 1):  # memory and kernels are touched for the first time
+            ranks.step(way=way, prompt=prompt, batch=1)
     for batch in grid.batches:
         for prompt in grid.prompts:
             first = _medians(ranks, names, prompt=prompt, batch=batch, runs=grid.runs)
             decode = _medians(ranks, names, prompt=1, batch=batch, runs=DECODES, context=prompt)
-            stars.setdefault((prompt, batch), first.get("star", 0.0))
+            stars.setdefault((prompt, batch), first.get("star", first[names[0]]))
             for name in names:
                 rows.append(
                     {

@@ -86,7 +86,7 @@ def running(
     *,
     ways: Sequence[Communication],
     cpus: Callable[[int], Sequence[int]] = lambda host: (),
-    device: Callable[[int], str] = lambda host: "cpu",
+    device: Callable[[int, int], str] = lambda host, place: "cpu",
     micro_batch_tokens: int = 256,
 ) -> Iterator[Ranks]:
     """The ranks of ``layout`` on ``hosts``; they end with the context."""
@@ -96,7 +96,7 @@ def running(
             host=host,
             address=hosts[host].address,
             port=PORT + place,
-            device=device(host),
+            device=device(host, place),
         )
         for host in range(len(hosts))
         for place in range(ranks_per_host)
