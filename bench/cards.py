@@ -73,6 +73,7 @@ def rank_main() -> None:
 
     from banyan.engine.comm.cards import CardsComm
     from banyan.engine.comm.choose import make_collective
+    from banyan.engine.comm.measure import agreed
     from banyan.engine.comm.mesh import join_mesh
     from banyan.engine.comm.tensors import GroupComm
 
@@ -96,6 +97,7 @@ def rank_main() -> None:
             for name, comm in ways.items():
                 x = torch.ones(size // 2, dtype=torch.bfloat16, device=device)
                 torch.cuda.synchronize(device)
+                agreed(group, {}, lambda words: {})  # all ranks begin together, the links empty
                 began = time.perf_counter()
                 x = comm.all_reduce(x)
                 torch.cuda.synchronize(device)

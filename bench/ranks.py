@@ -184,7 +184,8 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
             number = batch.id % len(ways)
             for switch in switches:
                 switch.number = number
-            stage.overlaps = bool(switches) and ways[number].algorithm == "auto"
+            is_cpu = seated.model.device.type == "cpu"
+            stage.overlaps = is_cpu and bool(switches) and ways[number].algorithm == "auto"
             return stage.run(batch)
 
     layout = seat.formation.layout

@@ -193,10 +193,16 @@ def _place(group: Group, formation: Formation, rank: int) -> Place:
         is_first=before is None,
         is_last=after is None,
         micro_batch_tokens=formation.micro_batch_tokens,
-        overlaps=formation.communication.algorithm == "auto",
+        overlaps=_overlaps(formation, rank),
         before=links[before] if is_first_rank and before is not None else None,
         after=links[after] if is_first_rank and after is not None else None,
     )
+
+
+def _overlaps(formation: Formation, rank: int) -> bool:
+    """A card computes a batch faster than halves of it can be told apart: there it does not pay."""
+    is_cpu = formation.roster.members[rank].device == "cpu"
+    return is_cpu and formation.communication.algorithm == "auto"
 
 
 def _most_layer_heads(layout: Layout) -> int:
