@@ -15,7 +15,9 @@ import time
 from banyan.engine.comm.link import Link
 
 PR_SET_TIMERSLACK = 29
-FRAME_BYTES = 32 << 10
+FRAME_BYTES = 64 << 10
+NAP_S = 1e-4
+"""A rank that has other links to serve sleeps so long at most."""
 _HEAD = struct.Struct("<dI")
 
 
@@ -68,7 +70,8 @@ class _DelayedLink(Link):
             if not self._left:
                 head = bytearray(_HEAD.size)
                 super().recv_into(memoryview(head))
-                self._begin(head)
+                self._due, self._left = _HEAD.unpack(head)
+            time.sleep(max(0.0, self._due - time.monotonic()))
             count = min(self._left, len(buffer))
             super().recv_into(buffer[:count])
             self._left -= count
@@ -80,18 +83,15 @@ class _DelayedLink(Link):
             self._head += rest[: super().recv_some(rest)]
             if len(self._head) < _HEAD.size:
                 return 0
-            self._begin(self._head)
+            self._due, self._left = _HEAD.unpack(self._head)
             self._head = bytearray()
+        wait = self._due - time.monotonic()
+        if wait > 0:
+            time.sleep(min(wait, NAP_S))
+            return 0
         count = super().recv_some(buffer[: self._left])
         self._left -= count
         return count
 
     def _framed(self, data: memoryview) -> memoryview:
         return memoryview(_HEAD.pack(self._delays.due(len(data)), len(data)) + bytes(data))
-
-    def _begin(self, head: bytearray) -> None:
-        """What has come is read when it is due; what comes behind it is due later still."""
-        due, self._left = _HEAD.unpack(head)
-        wait = due - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)

@@ -16,7 +16,7 @@ from banyan.engine.comm.collective import Buffer, NumberKind
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.link import Link
 
-PIECE_BYTES: Final = 256 << 10
+PIECE_BYTES: Final = 128 << 10
 """Bytes that move through the levels at a time."""
 ALIGNMENT: Final = 64
 """Cuts fall on whole numbers of every kind."""
