@@ -25,16 +25,25 @@ from banyan.engine.wire import Channel, Json
 REPORT = {"name": "x", "ranks": 1, "device": "cpu", "cores": 1, "memory_bytes": 1 << 30}
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    with pytest.MonkeyPatch.context() as patch:
+        use_toy_ranks(patch)
+        with toys(tmp_path_factory.mktemp("running"), hosts=1) as found:
+            found.join("attic")
+            found.form()
+            yield found
+
+
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toys]:
-    """A running group of two hosts, which must still run at the end."""
-    use_toy_ranks(monkeypatch)
-    with toys(tmp_path, hosts=1) as found:
-        found.join("attic")
-        found.form()
-        yield found
-        assert found.head.status().state == "ready"
-        assert found.head.cause == ""
+def cluster(running: Toys) -> Iterator[Toys]:
+    """A running group of two hosts, which must still run at the end, by the same processes."""
+    processes = running.rank_pids()
+    yield running
+    running.refusals.clear()
+    assert running.head.status().state == "ready"
+    assert running.head.cause == ""
+    assert running.rank_pids() == processes
 
 
 def connected(cluster: Toys) -> socket.socket:

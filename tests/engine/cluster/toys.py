@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -32,6 +33,11 @@ TOKEN = "a token of the tests"
 TOY_RANK = Path(__file__).with_name("toy_rank.py")
 
 
+def absent(model: str) -> Path:
+    """Finds no checkpoint on a host."""
+    raise NotFound(model)
+
+
 def use_toy_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rank processes started from now on are toys."""
     monkeypatch.setattr(rank_process, "COMMAND", (sys.executable, str(TOY_RANK)))
@@ -43,6 +49,7 @@ class Toys:
 
     folder: Path
     hosts: int = 2
+    port: int = 0
     local_ranks: int = 1
     step_timeout_s: float = 60.0
     refusals: list[BanyanError] = field(default_factory=list)
@@ -52,7 +59,7 @@ class Toys:
         self.path = write_toy(self.folder / "toy")
         settings = HeadSettings(
             address="127.0.0.1",
-            port=0,
+            port=self.port,
             token=TOKEN,
             hosts=self.hosts,
             local_ranks=self.local_ranks,
@@ -71,22 +78,22 @@ class Toys:
         *,
         token: str = TOKEN,
         port: int = 0,
-        find: Callable[[str], Path] | None = None,
-    ) -> None:
-        """Let a host join in a thread; what it is refused with is kept."""
-
-        def absent(model: str) -> Path:
-            raise NotFound(model)
+        ranks: int = 1,
+        device: str = "cpu",
+        find: Callable[[str], Path] = absent,
+    ) -> Context:
+        """Let a host join in a thread, until the context is cancelled; what it is refused with is
+        kept."""
 
         settings = WorkerSettings(
             address="127.0.0.1",
             port=port or self.head.port,
             token=token,
             name=name,
-            ranks=1,
-            device="cpu",
+            ranks=ranks,
+            device=device,
             folder=self.folder / name,
-            find=find or absent,
+            find=find,
         )
         context = Context()
 
@@ -99,6 +106,19 @@ class Toys:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         self._workers.append((context, thread))
+        return context
+
+    @contextmanager
+    def process(self, name: str, ranks: int = 1) -> Iterator[psutil.Process]:
+        """A host that is a process of its own; it is killed at the end."""
+        arguments = [str(self.head.port), name, str(self.folder / name), str(ranks)]
+        command = [sys.executable, "-m", "tests.engine.cluster.toy_worker", *arguments]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.kill()
+            process.wait()
 
     def liar(
         self, name: str, answer: Callable[[Channel, Json], None], **report: object
@@ -151,14 +171,24 @@ class Toys:
 
 @contextmanager
 def toys(
-    folder: Path, *, hosts: int, local_ranks: int = 1, step_timeout_s: float = 60.0
+    folder: Path,
+    *,
+    hosts: int,
+    port: int = 0,
+    local_ranks: int = 1,
+    step_timeout_s: float = 60.0,
 ) -> Iterator[Toys]:
-    found = Toys(folder, hosts, local_ranks, step_timeout_s)
+    found = Toys(folder, hosts, port, local_ranks, step_timeout_s)
+    before = _rank_processes()
     try:
         yield found
     finally:
         found.close()
-        assert not [child for child in psutil.Process().children() if _is_rank(child)]
+        assert _rank_processes() <= before
+
+
+def _rank_processes() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if _is_rank(child)}
 
 
 def _is_rank(process: psutil.Process) -> bool:
