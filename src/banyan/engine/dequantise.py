@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from banyan.core.errors import CheckpointInvalid
 from banyan.engine import stored as formats
 from banyan.engine.stored import Format, Stored
 
@@ -60,16 +59,13 @@ def dequantise_rows(tensor: Stored, rows: Tensor) -> Tensor:
 def affine_rows(tensor: Stored) -> Affine:
     """A block-quantised matrix as one ``Affine`` with blocks = its rows.
 
-    A cut matrix must begin and end where a group of numbers that share a scale does.
+    Of a cut matrix it holds the whole groups of numbers that share a scale: where the cut begins
+    inside one, the first ``tensor.lead % grain`` numbers are not the matrix's own.
     """
     affine = _DECODERS[tensor.format](_blocks(tensor.format, torch.from_numpy(tensor.data.copy())))
     rows, grain = tensor.shape[0], affine.codes.shape[-1]
-    if tensor.lead % grain or tensor.shape[-1] % grain:
-        raise CheckpointInvalid(
-            f"Tensor {tensor.name} is cut inside a group of {grain} {tensor.format.name} numbers."
-        )
-    first = tensor.lead // grain
-    groups = slice(first, first + tensor.shape[-1] // grain)
+    end = tensor.lead + tensor.shape[-1]
+    groups = slice(tensor.lead // grain, -(-end // grain))
     return Affine(
         affine.codes.reshape(rows, -1, grain)[:, groups],
         affine.scale.reshape(rows, -1, 1)[:, groups],

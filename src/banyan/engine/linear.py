@@ -21,11 +21,11 @@ from banyan.engine.stored import Stored, joined
 
 CPU: Final = torch.device("cpu")
 ROWS_HINT: Final = 16  # the batch the block order is chosen for; others run as well in it
-WIDE_ROWS: Final = 12  # from so many rows a bf16 product is faster than a packed one
+WIDE_ROWS: Final = 6  # from so many rows a bf16 product is faster than a packed one
+WIDE_INT8_ROWS: Final = 2  # and than one in int8
 GRAIN: Final = 32  # numbers that share a scale in the packed form
 PACKED_ROWS: Final = 16  # the kernel takes matrices whose rows are a multiple of this
 
-PACKABLE: Final = frozenset({formats.Q4_0, formats.Q4_1, formats.Q4_K})
 PLAIN: Final = frozenset({formats.F32, formats.F16, formats.BF16})
 
 
@@ -78,11 +78,13 @@ class Reordered:
 
 @dataclass(frozen=True, slots=True)
 class Int8:
-    """``weight`` int8 [out, in] times ``scale`` [out] of each row, rounded to nearest."""
+    """``weight`` int8 [out, in] times ``scale`` [out] of each row, rounded to nearest. ``wide`` is
+    the same matrix in bf16 for ``WIDE_INT8_ROWS`` rows and more, where there is memory."""
 
     weight: Tensor
     scale: Tensor
     bias: Tensor | None = None
+    wide: Linear | None = None
 
     @property
     def out_features(self) -> int:
@@ -90,10 +92,13 @@ class Int8:
 
     @property
     def size_bytes(self) -> int:
-        return _bytes(self.weight) + _bytes(self.scale) + _bytes(self.bias)
+        own = _bytes(self.weight) + _bytes(self.scale) + _bytes(self.bias)
+        return own + (self.wide.size_bytes if self.wide is not None else 0)
 
     def __call__(self, x: Tensor) -> Tensor:
         flat = x.flatten(end_dim=-2).contiguous()
+        if self.wide is not None and flat.shape[0] >= WIDE_INT8_ROWS:
+            return self.wide(x)
         y = torch._weight_int8pack_mm(flat, self.weight, self.scale)
         return _shaped(y, x, self.bias)
 
@@ -104,6 +109,8 @@ class Packed4:
 
     ``scales_and_zeros`` bf16 [in / 32, out, 2]: a number is (code - 8) * scale + zero. ``wide`` is
     the same matrix in bf16 for batches of ``WIDE_ROWS`` rows and more, where there is memory.
+    ``margins``: columns before and after its own that the outer grains of a cut hold; they belong
+    to neighbours and are given zeros.
     """
 
     weight: Tensor
@@ -111,6 +118,7 @@ class Packed4:
     out_features: int
     bias: Tensor | None = None
     wide: Linear | None = None
+    margins: tuple[int, int] = (0, 0)
 
     @property
     def size_bytes(self) -> int:
@@ -121,6 +129,8 @@ class Packed4:
         flat = x.flatten(end_dim=-2).contiguous()
         if self.wide is not None and flat.shape[0] >= WIDE_ROWS:
             return self.wide(x)
+        if self.margins != (0, 0):
+            flat = functional.pad(flat, self.margins)
         y = torch._weight_int4pack_mm_for_cpu(flat, self.weight, GRAIN, self.scales_and_zeros)
         return _shaped(y, x, self.bias)
 
@@ -192,11 +202,11 @@ def _can_join(left: Stored, right: Stored) -> bool:
 
 
 def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
-    if matrix.format in PACKABLE and matrix.shape[0] % PACKED_ROWS == 0:
+    if matrix.format in formats.FOUR_BIT and matrix.shape[0] % PACKED_ROWS == 0:
         return _make_packed4(matrix, bias, copy=copy)
     if matrix.format in PLAIN:
         return make_dense([matrix], bias, torch.bfloat16)
-    return _make_int8(matrix, bias)
+    return _make_int8(matrix, bias, copy=copy)
 
 
 def _make_packed4(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Packed4:
@@ -205,20 +215,23 @@ def _make_packed4(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Packed4
     codes = affine.codes.reshape(rows, -1).to(torch.int32)
     zero = 8 * affine.scale if affine.offset is None else affine.offset + 8 * affine.scale
     scales_and_zeros = torch.cat((affine.scale, zero), dim=-1).transpose(0, 1)
+    before = matrix.lead % GRAIN
     return Packed4(
         torch._convert_weight_to_int4pack_for_cpu(codes, 1),
         scales_and_zeros.to(torch.bfloat16).contiguous(),
         rows,
         bias,
         make_dense([matrix], bias, torch.bfloat16) if copy else None,
+        (before, codes.shape[1] - before - matrix.shape[1]),
     )
 
 
-def _make_int8(matrix: Stored, bias: Tensor | None) -> Int8:
+def _make_int8(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Int8:
     weight = dequantise(matrix)
     scale = (weight.abs().amax(dim=-1, keepdim=True) / 127).clamp_min(1e-12).to(torch.bfloat16)
     codes = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8)
-    return Int8(codes, scale.view(-1), bias)
+    wide = make_dense([matrix], bias, torch.bfloat16) if copy else None
+    return Int8(codes, scale.view(-1), bias, wide)
 
 
 def _bytes(tensor: Tensor | None) -> int:

@@ -69,7 +69,7 @@ def sample(
         return token
     probabilities, ids = filtered(logits, sampling)
     cumulative = probabilities.double().cumsum(0)
-    total = float(cumulative[-1])
+    total = float(cumulative[-1]) if len(cumulative) else 0.0  # no comparison holds for a NaN
     if not (math.isfinite(total) and total > 0):
         raise EngineFailed("The model returned logits that are not numbers.")
     threshold = uniform(seed, len(prompt) + len(answer)) * total

@@ -42,6 +42,7 @@ Q8_0 = Format("Q8_0", 32, 34)
 Q4_K = Format("Q4_K", 256, 144)
 Q5_K = Format("Q5_K", 256, 176)
 Q6_K = Format("Q6_K", 256, 210)
+FOUR_BIT = frozenset({Q4_0, Q4_1, Q4_K})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,12 @@ class Stored:
 
     def reordered(self, rows: NDArray[np.int64]) -> Stored:
         """The same matrix with its rows, or vector with its numbers, in another order, or only some
-        of them, or some repeatedly (a copy)."""
+        of them, or some repeatedly (a copy).
+
+        Raises ``CheckpointInvalid`` for a vector in blocks: its numbers cannot be moved apart.
+        """
+        if len(self.shape) == 1 and self.format.block > 1:
+            raise CheckpointInvalid(f"Tensor {self.name} is a vector in {self.format.name}.")
         lines = self.data.reshape(self.shape[0], -1)[rows]
         data = lines if len(self.shape) > 1 else lines.reshape(1, -1)
         return replace(self, shape=(len(rows), *self.shape[1:]), data=data)
