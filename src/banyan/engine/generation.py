@@ -68,7 +68,8 @@ class Generation(Request):
 
     @property
     def needs_whole_logits(self) -> bool:
-        """False for plain greedy and for top-k among the candidates."""
+        """False for greedy and for top-k among the candidates, where nothing is penalised and no
+        token of the prompt is to be reported."""
         chosen = self._sampling
         penalised = (
             chosen.repetition_penalty != 1.0
@@ -76,7 +77,7 @@ class Generation(Request):
             or chosen.frequency_penalty != 0.0
         )
         few = chosen.temperature == 0 or 0 < chosen.top_k <= CANDIDATES
-        return penalised or chosen.logprobs is not None or not few
+        return penalised or self._prompt_logprobs is not None or not few
 
     def take(self, logits: Tensor, first: int, known: list[int]) -> int | None:
         targets = known[first + 1 : first + 1 + len(logits)]
