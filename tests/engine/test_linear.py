@@ -12,6 +12,7 @@ from banyan.engine import stored as formats
 from banyan.engine.dequantise import dequantise
 from banyan.engine.linear import Int8, Packed4, Reordered, Stacked, make_dense, make_packed
 from banyan.engine.stored import Stored, stored
+from banyan.plan.shares import divide
 
 ROWS, COLUMNS = 48, 256
 
@@ -31,6 +32,10 @@ def k_matrix(seed: int = 0) -> Stored:
     raw = generator.integers(0, 256, (ROWS, 144), dtype=np.uint8)
     raw[:, :4] = generator.uniform(1e-4, 2e-4, (ROWS, 2)).astype(np.float16).view(np.uint8)
     return stored("w", formats.Q4_K, (ROWS, COLUMNS), raw.reshape(-1))
+
+
+def packed_matrix(kind: str) -> Stored:
+    return k_matrix() if kind == "Q4_K" else matrix(kind)
 
 
 def inputs(count: int, dtype: torch.dtype) -> Tensor:
@@ -58,7 +63,7 @@ def test_the_reordered_matrix_multiplies_as_the_plain_one(rows, dtype, biased):
 @pytest.mark.parametrize("rows", [1, 5, 33])
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q4_K"])
 def test_packed_four_bit_matrices_stay_within_bf16_of_their_numbers(kind, rows):
-    weight = k_matrix() if kind == "Q4_K" else matrix(kind)
+    weight = packed_matrix(kind)
     bias = torch.randn(ROWS, generator=torch.manual_seed(2))
     packed = make_packed([weight], bias, copy=False)
     assert isinstance(packed, Packed4)
@@ -66,6 +71,49 @@ def test_packed_four_bit_matrices_stay_within_bf16_of_their_numbers(kind, rows):
     expected = x.float() @ dequantise(weight).T + bias
     assert relative_error(packed(x), expected) < 8e-3
     assert packed.size_bytes < ROWS * COLUMNS
+
+
+@pytest.mark.parametrize("unit", [32, 20])
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q4_K"])
+def test_a_packed_cut_multiplies_by_the_numbers_of_the_whole_one(kind, ranks, unit):
+    """One input at a time is 1, so a product is a number: the same bits, on the grain or not."""
+    weight = packed_matrix(kind)
+    whole = make_packed([weight], None, copy=False)(torch.eye(COLUMNS, dtype=torch.bfloat16))
+    for part in divide(COLUMNS, [1.0] * ranks, unit=unit):
+        cut = make_packed([weight.columns(part)], None, copy=False)
+        assert isinstance(cut, Packed4)
+        numbers = cut(torch.eye(part.size, dtype=torch.bfloat16))
+        assert torch.equal(numbers, whole[part.begin : part.end])
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q4_K"])
+def test_the_products_of_packed_cuts_add_up_to_that_of_the_whole(kind, ranks):
+    weight, x = packed_matrix(kind), inputs(5, torch.bfloat16)
+    exact = x.float() @ dequantise(weight).T
+    parts = divide(COLUMNS, [1.0] * ranks, unit=20)
+    for copy in (False, True):
+        cuts = [make_packed([weight.columns(part)], None, copy=copy) for part in parts]
+        products = [
+            cut(x[:, part.begin : part.end]).float() for part, cut in zip(parts, cuts, strict=True)
+        ]
+        assert relative_error(sum(products), exact) < 8e-3
+        many = [
+            cut(x[:, part.begin : part.end].repeat(4, 1)).float()
+            for part, cut in zip(parts, cuts, strict=True)
+        ]
+        assert relative_error(sum(many), exact.repeat(4, 1)) < 8e-3
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("kind", ["Q4_1", "Q4_K"])
+def test_a_packed_cut_by_rows_gives_those_outputs_bit_for_bit(kind, ranks):
+    weight, x = packed_matrix(kind), inputs(5, torch.bfloat16)
+    whole = make_packed([weight], None, copy=False)(x)
+    for part in divide(ROWS, [1.0] * ranks, unit=16):
+        cut = make_packed([weight.rows(part)], None, copy=False)
+        assert torch.equal(cut(x), whole[:, part.begin : part.end])
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q5_0", "Q5_1"])
