@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, cast
 
 from banyan.core.context import Context
 from banyan.core.errors import Cancelled, EngineMissing, InputError, UnknownModel
-from banyan.core.layout import ClusterOptions, WorkerOptions
+from banyan.core.layout import ClusterOptions, ModelShape, WorkerOptions
 from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
-from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head
+from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head, shape_of
 from banyan.engine.config import EngineConfig
 from banyan.engine.encoder_adaptive import AdaptiveEncoder, load_without_torch
 from banyan.engine.process import EngineProcess
@@ -184,6 +184,10 @@ class App:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         self._choice.write_text(name + "\n", encoding="utf-8")
 
+    def shape(self, name: str) -> ModelShape:
+        """The sizes of a model; reads no weights. Raises ``UnknownModel``."""
+        return shape_of(self.store.resolve(name))
+
     def spread(self, name: str, options: ClusterOptions, on_event: OnEvent) -> Cluster:
         """Run the chat model ``name`` on the hosts that join; it begins to form at once.
 
@@ -243,8 +247,7 @@ class App:
     def _chat_path(self, name: str) -> Path:
         path = self.store.resolve(name)
         for model in self.store.installed():
-            if model.name == name:
-                _check_kind(name, model.kind, "chat")
+            _check_kind(name, model.kind if model.name == name else "chat", "chat")
         _check_engine(name)
         return path
 

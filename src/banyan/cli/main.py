@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from banyan.cli import ask, chat, cluster, doctor, keys, knowledge, models, output, serve
+from banyan.cli import ask, chat, cluster, doctor, keys, knowledge, models, output, plan, serve
 from banyan.cli.add import add
 from banyan.cli.interruption import interruptible
 from banyan.cli.options import AsJson, Invocation
@@ -66,6 +66,7 @@ app.command()(ask.search)
 app.command()(chat.chat)
 app.command()(serve.serve)
 app.command()(cluster.join)
+app.command()(plan.plan)
 app.add_typer(models.commands, name="models")
 app.add_typer(knowledge.commands, name="knowledge")
 app.add_typer(keys.commands, name="keys")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from banyan.core.context import Context
 from banyan.core.errors import InputError
-from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions
+from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions, Workload
+from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.frames import HostReport
 from banyan.engine.cluster.head import Head, HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
@@ -27,7 +28,9 @@ from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
+from banyan.plan.devices import assumed
 from banyan.plan.hosts import HostSpec
+from banyan.plan.planner import choose_layout
 from banyan.plan.shares import pipeline, tensor_parallel
 
 OnEvent = Callable[[str], None]
@@ -130,9 +133,18 @@ def _check(options: ClusterOptions) -> None:
         raise InputError("A cluster has at least one rank here and no fewer than no workers.")
 
 
+def shape_of(path: Path) -> ModelShape:
+    """The sizes of a checkpoint. Raises ``CheckpointInvalid``, ``UnsupportedModel``."""
+    return open_checkpoint(path).config.shape
+
+
 def _layout(name: str, shape: ModelShape, hosts: Sequence[HostReport]) -> Layout:
-    """The layout over hosts whose cores are their speed."""
+    """The layout that was asked for; ``auto`` is the planner's for the time between tokens, from
+    what the hosts say of themselves and the cards of their devices."""
     speeds = [[host.cores / host.ranks] * host.ranks for host in hosts]
     if name == "pp":
         return pipeline(shape, speeds)
-    return tensor_parallel(shape, [speed for host in speeds for speed in host])
+    if name == "tp" or len(hosts) == 1:
+        return tensor_parallel(shape, [speed for host in speeds for speed in host])
+    facts = assumed([(host.name, host.ranks, host.cores, host.memory_bytes) for host in hosts])
+    return choose_layout(shape, "bf16", facts, Workload(concurrency=1, objective="itl"))
