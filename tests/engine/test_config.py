@@ -42,6 +42,29 @@ def test_auto_is_bf16_where_the_processor_has_it_and_fp32_elsewhere():
     assert EngineConfig(precision="packed").resolve(bf16_is_fast=False).precision == "packed"
 
 
+def test_auto_packs_a_four_bit_file_where_bf16_is_fast_with_a_copy_if_that_fits():
+    for fits in (False, True):
+        chosen = EngineConfig().resolve(bf16_is_fast=True, four_bit=True, copy_fits=fits)
+        assert (chosen.precision, chosen.packed_copy) == ("packed", fits)
+    slow = EngineConfig().resolve(bf16_is_fast=False, four_bit=True, copy_fits=True)
+    assert (slow.precision, slow.packed_copy) == ("fp32", False)
+    card = EngineConfig(device="cuda:0").resolve(four_bit=True, copy_fits=True)
+    assert (card.precision, card.packed_copy) == ("bf16", False)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "packed"])
+def test_a_precision_that_was_named_stays_whatever_the_file_is(precision):
+    chosen = EngineConfig(precision=precision).resolve(
+        bf16_is_fast=True, four_bit=True, copy_fits=True
+    )
+    assert (chosen.precision, chosen.packed_copy) == (precision, False)
+
+
+def test_packed_weights_on_a_card_are_refused():
+    with pytest.raises(InputError, match="not by cards"):
+        EngineConfig(precision="packed", device="cuda:1").resolve()
+
+
 def test_no_threads_named_means_every_core_and_a_number_stays():
     assert EngineConfig().resolve().threads == available_cores() >= 1
     assert EngineConfig(threads=3).resolve().threads == 3

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from banyan.engine import stored as formats
 from banyan.engine.dequantise import dequantise
-from banyan.engine.linear import Int8, Packed4, Reordered, Stacked, make_dense, make_packed
+from banyan.engine.linear import (
+    WIDE_INT8_ROWS,
+    Int8,
+    Packed4,
+    Reordered,
+    Stacked,
+    make_dense,
+    make_packed,
+)
 from banyan.engine.stored import Stored, stored
 from banyan.plan.shares import divide
 
@@ -145,6 +153,16 @@ def test_the_bf16_copy_serves_large_batches_and_is_counted():
     few, many = inputs(2, torch.bfloat16), inputs(32, torch.bfloat16)
     assert torch.equal(large(few), small(few))
     assert torch.equal(large(many), exact(many))
+
+
+def test_an_int8_matrix_may_have_a_bf16_copy_too():
+    weight = matrix("Q8_0")
+    small, large = (make_packed([weight], None, copy=copy) for copy in (False, True))
+    assert large.size_bytes == small.size_bytes + 2 * ROWS * COLUMNS
+    exact = make_dense([weight], None, torch.bfloat16)
+    one, several = inputs(1, torch.bfloat16), inputs(WIDE_INT8_ROWS, torch.bfloat16)
+    assert torch.equal(large(one), small(one))
+    assert torch.equal(large(several), exact(several))
 
 
 def test_rows_the_packed_kernel_cannot_take_fall_back_to_int8():

@@ -174,7 +174,7 @@ class EngineConfig:
     ``cuda:N``.
 
     ``packed_copy`` keeps a bf16 copy beside packed weights: prefill is then as fast as in bf16,
-    for the memory of both.
+    for the memory of both. ``precision.py`` says when auto means that.
     """
 
     precision: Precision = "auto"
@@ -200,18 +200,33 @@ class EngineConfig:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be positive.")
 
-    def resolve(self, *, bf16_is_fast: bool | None = None) -> EngineConfig:
+    def resolve(
+        self,
+        *,
+        bf16_is_fast: bool | None = None,
+        four_bit: bool = False,
+        copy_fits: bool = False,
+    ) -> EngineConfig:
         """The same choices with "auto" and 0 replaced by what this machine is.
 
         Auto is bf16 on cards and where the processor multiplies it (AMX or AVX512-BF16), and fp32
-        elsewhere.
+        elsewhere. A ``four_bit`` checkpoint on such a processor is packed, with the bf16 copy if
+        ``copy_fits`` into memory.
         """
         fast = has_fast_bf16() if bf16_is_fast is None else bf16_is_fast
-        fast = fast or self.device != "cpu"
-        precision: Precision = self.precision
+        on_card = self.device != "cpu"
+        precision, copy = self.precision, self.packed_copy
         if precision == "auto":
-            precision = "bf16" if fast else "fp32"
-        return replace(self, precision=precision, threads=self.threads or available_cores())
+            precision = "bf16" if fast or on_card else "fp32"
+            if four_bit and fast and not on_card:
+                precision, copy = "packed", copy or copy_fits
+        if precision == "packed" and on_card:
+            raise InputError(
+                "Packed weights are computed by processors, not by cards.",
+                remedy="Choose bf16, or leave the precision on auto.",
+            )
+        threads = self.threads or available_cores()
+        return replace(self, precision=precision, packed_copy=copy, threads=threads)
 
 
 def available_cores() -> int:

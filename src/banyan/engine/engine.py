@@ -21,6 +21,7 @@ from banyan.core.errors import BanyanError, ContextTooLong, InputError, Unsuppor
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine import sampler
+from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
 from banyan.engine.conversation import encode_conversation
 from banyan.engine.formation import Seat
@@ -28,6 +29,7 @@ from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load_model
 from banyan.engine.pages import PagePool
+from banyan.engine.precision import resolved
 from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
@@ -83,7 +85,8 @@ class Engine:
         nothing, and ``ClusterError`` when the ranks do not find together.
         """
         started = time.perf_counter()
-        config = config.resolve()
+        chosen = config if seat is None else seat.formation.config
+        config = resolved(chosen, open_checkpoint(path))
         tokenizer = Tokenizer.load(path)
         try:
             template = ChatTemplate.load(path)

@@ -18,6 +18,7 @@ from banyan.engine.checkpoint import Checkpoint, open_checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, Precision
 from banyan.engine.cut import cut
 from banyan.engine.linear import CPU
+from banyan.engine.precision import resolved
 from banyan.engine.rope import Rope
 from banyan.engine.slice_file import SUFFIX, open_slice
 from banyan.engine.weights import Weights, activation_dtype, load_weights
@@ -99,13 +100,14 @@ def load_model(
     The share may also be a slice file; ``vocab`` is the size of the whole vocabulary.
 
     ``precision`` and ``threads`` as in ``EngineConfig`` ("auto" and 0 are resolved for this
-    machine); the process computes with ``threads`` threads from then on. Raises
+    machine and the checkpoint); the process computes with ``threads`` threads from then on. Raises
     ``CheckpointInvalid`` and ``UnsupportedModel``.
     """
-    chosen = EngineConfig(
-        precision=precision, threads=threads, packed_copy=packed_copy, device=device
-    ).resolve()
     checkpoint = _open(path, share)
+    asked = EngineConfig(
+        precision=precision, threads=threads, packed_copy=packed_copy, device=device
+    )
+    chosen = resolved(asked, checkpoint)
     place = torch.device(chosen.device)
     # Layers are loaded side by side; threads within an operation would wait for each other.
     torch.set_num_threads(1)
