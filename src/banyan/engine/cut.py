@@ -30,9 +30,10 @@ def cut(checkpoint: Checkpoint, share: Share) -> Checkpoint:
 
     ``embedding`` is there in the first stage, ``norm`` and ``head`` in the last (a tied head is the
     embedding). Raises ``CheckpointInvalid`` for a tensor that is not of the size its configuration
-    says.
+    says, and for a share of another model.
     """
     config = checkpoint.config
+    _check_share(config, share)
     ends = _ends(checkpoint, share)
     tensors: dict[str, Stored] = {}
     for name, tensor in checkpoint.tensors.items():
@@ -67,6 +68,20 @@ def cut_config(config: ModelConfig, share: Share) -> ModelConfig:
         layer_ropes=config.layer_ropes[layers],
         windows=config.windows[layers],
     )
+
+
+def _check_share(config: ModelConfig, share: Share) -> None:
+    kv_heads = range(config.kv_heads)
+    parts = (
+        (share.layers, config.layers),
+        (share.heads, config.heads),
+        (share.ffn, config.ffn),
+        (share.vocab, config.vocab),
+        (share.experts, config.experts),
+    )
+    fits = all(0 <= part.begin <= part.end <= total for part, total in parts)
+    if not fits or not share.kv_heads or not all(head in kv_heads for head in share.kv_heads):
+        raise CheckpointInvalid(f"{share} is no share of a model of {config.shape}.")
 
 
 def _is_in(number: str, interval: Interval) -> bool:
