@@ -10,7 +10,7 @@ from banyan.engine import config as config_module
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
 from banyan.engine.model import load_model
-from banyan.engine.precision import is_four_bit, resolved
+from banyan.engine.precision import agreed, is_four_bit, resolved
 
 KIND = gguf.GGMLQuantizationType
 SMALL = EngineConfig(kv_cache_bytes=1)
@@ -50,6 +50,19 @@ def test_the_copy_is_kept_where_it_takes_at_most_half_of_the_memory(fast_bf16, t
         assert (chosen.precision, chosen.packed_copy) == ("packed", copy)
     chosen = resolved(EngineConfig(kv_cache_bytes=3 * with_copy.size_bytes), checkpoint, memory)
     assert (chosen.precision, chosen.packed_copy) == ("packed", False)
+
+
+def test_ranks_agree_on_what_every_host_can_do(fast_bf16, tiny, tmp_path):
+    checkpoint = open_checkpoint(write_gguf(tiny("llama"), tmp_path / "x.gguf", KIND.Q4_0))
+    size = load_model(tmp_path / "x.gguf", "packed", 1, packed_copy=True).size_bytes
+
+    def chosen(*hosts: tuple[str, int]) -> tuple[str, bool, int]:
+        config = agreed(SMALL, checkpoint, hosts)
+        return config.precision, config.packed_copy, config.threads
+
+    assert chosen(("cpu", 2 * size), ("cpu", 2 * size)) == ("packed", True, 0)
+    assert chosen(("cpu", 9 * size), ("cpu", size // 2)) == ("packed", False, 0)
+    assert chosen(("cpu", 9 * size), ("cuda:0", 9 * size)) == ("bf16", False, 0)
 
 
 def test_auto_loads_a_four_bit_file_packed_and_another_in_bf16(fast_bf16, tiny, tmp_path):

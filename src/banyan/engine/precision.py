@@ -7,6 +7,8 @@ bf16 copy, used for larger batches, is kept beside it where memory is plentiful.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import psutil
@@ -34,6 +36,18 @@ def resolved(
     return config.resolve(
         four_bit=is_four_bit(checkpoint), copy_fits=needed <= MEMORY_SHARE * memory_bytes
     )
+
+
+def agreed(
+    config: EngineConfig, checkpoint: Checkpoint, hosts: Sequence[tuple[str, int]]
+) -> EngineConfig:
+    """What the ranks of ``hosts`` (device and bytes of memory of each) all compute in; how many
+    threads each takes stays open. Packed weights are for groups without cards."""
+    if any(device != "cpu" for device, _ in hosts):
+        chosen = config.resolve()
+    else:
+        chosen = resolved(config, checkpoint, len(hosts) * min(memory for _, memory in hosts))
+    return replace(chosen, threads=config.threads)
 
 
 def is_four_bit(checkpoint: Checkpoint) -> bool:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from banyan.core.context import Context
@@ -46,6 +46,7 @@ from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
+from banyan.engine.precision import agreed
 from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json
 
@@ -249,7 +250,10 @@ class Head:
         if len(guests) < self.settings.hosts:
             raise ClusterDown("A host left while the group was formed.")
         reports = [self._report, *(guest.report for guest in guests)]
-        layout = self._choose(open_checkpoint(path).config.shape, reports)
+        checkpoint = open_checkpoint(path)
+        layout = self._choose(checkpoint.config.shape, reports)
+        hosts = [(report.device, report.memory_bytes) for report in reports]
+        config = agreed(config, checkpoint, hosts)
         group = self._prepared(guests, layout, model, config, path, context)
         with self._changed:
             self._group, self._cause = group, ""
@@ -285,7 +289,7 @@ class Head:
             ),
             layout=layout,
             model=model,
-            config=replace(config.resolve(), threads=config.threads),
+            config=config,
             communication=own.communication,
             micro_batch_tokens=own.micro_batch_tokens,
         )
