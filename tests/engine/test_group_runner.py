@@ -26,7 +26,7 @@ from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.seat import follow, lead
 from banyan.plan.shares import divide
 
-PAGES, PAGE = 9, 4  # all three sequences do not fit at their full length
+PAGES, PAGE = 11, 4  # all start together, and the youngest has to give way later
 LIMITS = Limits(page_size=PAGE, max_batch_tokens=11, max_sequences=3)
 NEW = 7
 CONFIG = EngineConfig(
