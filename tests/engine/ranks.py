@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tests.engine.messages import Messages, StarComm, on_ranks
+from tests.engine.messages import Messages, on_ranks
 from torch import Tensor
 
 from banyan.core.layout import Interval, ModelShape, Share
@@ -49,6 +49,28 @@ def one_sequence(ids: Sequence[int]) -> Batch:
     )
 
 
+class Summing:
+    """Rank 0 adds up in float32 and rounds once, as the engine's own collectives do."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    def all_reduce(self, x: Tensor) -> Tensor:
+        messages = self._messages
+        if messages.rank:
+            messages.send(0, x)
+            messages.recv_into(0, x)
+            return x
+        total, received = x.float(), torch.empty_like(x)
+        for sender in range(1, messages.ranks):
+            messages.recv_into(sender, received)
+            total = total + received
+        x.copy_(total)
+        for other in range(1, messages.ranks):
+            messages.send(other, x)
+        return x
+
+
 def logits_of_ranks(
     path: Path, dealt: Sequence[Share], ids: Sequence[int], precision: Precision = "fp32"
 ) -> Tensor:
@@ -59,6 +81,6 @@ def logits_of_ranks(
         share = dealt[messages.rank]
         model = load_model(path, precision, 1, share=share, vocab=vocab)
         caches = [reference.NoCache()] * model.config.layers
-        return model.forward(one_sequence(ids), caches, StarComm(messages))
+        return model.forward(one_sequence(ids), caches, Summing(messages))
 
     return torch.cat(on_ranks(len(dealt), work), dim=-1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import gguf
 import pytest
@@ -10,18 +13,26 @@ import torch
 from tests.engine.gguf_writer import write_gguf
 from tests.engine.ranks import anywhere, logits_of_ranks
 from tests.engine.test_model import FAMILIES
+from torch import Tensor
 
 from banyan.core.errors import CheckpointInvalid
 from banyan.core.layout import Interval, Share
 from banyan.engine import reference
 from banyan.engine.checkpoint import Checkpoint, open_checkpoint
+from banyan.engine.config import Precision
 from banyan.engine.cut import cut
 from banyan.engine.dequantise import dequantise
 from banyan.engine.model import load_model
 from banyan.engine.slice_file import open_slice, slice_bytes
+from banyan.engine.tokenizer import Tokenizer
 from banyan.plan.shares import pipeline, shares, whole
 
 TOKENS = [int(token) for token in torch.randint(3, 160, (30,), generator=torch.manual_seed(6))]
+TEXT = (
+    "A banyan starts as a seed in the crown of another tree. Its roots grow down to the ground and "
+    "become trunks, so that an old banyan stands on hundreds of them. The largest one known covers "
+    "five acres near Kolkata; people take its many trunks for a forest, but all of it is one tree."
+)
 WEIGHTS = [[1.0, 1.0], [1.0, 2.0, 1.0], [5.0, 3.0], [1.0] * 4]
 GGUF_FAMILIES = ["llama", "llama-mha-tied-biased", "mistral", "qwen2", "qwen3", "gemma3-six-layers"]
 
@@ -206,3 +217,58 @@ def test_a_share_that_is_not_of_this_model_is_refused(checkpoint):
     for wrong in beyond:
         with pytest.raises(CheckpointInvalid, match="share"):
             cut(checkpoint, wrong)
+
+
+@pytest.fixture(scope="module")
+def packaged(models_home: Path) -> Path:
+    return models_home / "models" / "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="module")
+def packaged_ids(packaged: Path) -> list[int]:
+    return Tokenizer.load(packaged).encode(TEXT, special=False)
+
+
+@pytest.fixture(scope="module")
+def packaged_logits(packaged: Path, packaged_ids: list[int]) -> Callable[[Precision], Tensor]:
+    """Of one rank."""
+    return cache(
+        lambda precision: reference.logits(load_model(packaged, precision, 1), packaged_ids)
+    )
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("ranks", [3, 8])
+def test_in_float32_ranks_of_the_packaged_model_differ_by_rounding_alone(
+    packaged, packaged_ids, packaged_logits, ranks
+):
+    dealt = shares(open_checkpoint(packaged).config.shape, [1.0] * ranks)
+    found = logits_of_ranks(packaged, dealt, packaged_ids)
+    expected = packaged_logits("fp32")
+    assert (found - expected).abs().max() <= 1e-3
+    assert torch.equal(found.argmax(-1), expected.argmax(-1))
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("ranks", [2, 8])
+@pytest.mark.parametrize("precision", ["bf16", "packed"])
+def test_with_short_numbers_ranks_of_the_packaged_model_stay_within_a_bound(
+    packaged, packaged_ids, packaged_logits, precision, ranks
+):
+    """Each position after the true ones. Logits near 16 have steps of 0.125 in bf16. No layout has
+    the true numbers, so each must be about as near to float32 as one rank is. The first position
+    is left out: its activations are seven times those of the others."""
+    dealt = shares(open_checkpoint(packaged).config.shape, [1.0] * ranks)
+    found = logits_of_ranks(packaged, dealt, packaged_ids, precision)[1:]
+    alone, exact = packaged_logits(precision)[1:], packaged_logits("fp32")[1:]
+    assert root_mean_square(found - exact) <= 1.5 * root_mean_square(alone - exact)
+    assert root_mean_square(found - alone) <= 0.15
+    assert (found - alone).abs().max() <= 2.0
+    best = alone.topk(2, dim=-1).values
+    sure = best[:, 0] - best[:, 1] > 0.25
+    assert sure.float().mean() > 0.5
+    assert torch.equal(found.argmax(-1)[sure], alone.argmax(-1)[sure])
+
+
+def root_mean_square(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())
