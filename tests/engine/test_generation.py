@@ -153,3 +153,34 @@ def test_a_token_is_reported_if_any_of_its_text_is_shown(
         events.append(request.outputs.get_nowait())
     assert "".join(event.text for event in events[:-1]) == shown
     assert [entry.text for event in events[:-1] for entry in event.logprobs] == reported
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        (Sampling(temperature=0), False),
+        (Sampling(temperature=0, logprobs=5), False),
+        (Sampling(temperature=0.7, top_k=64, top_p=0.9, min_p=0.1, logprobs=20), False),
+        (Sampling(temperature=0, echo=True), False),
+        (Sampling(temperature=0, logprobs=0, echo=True), True),
+        (Sampling(temperature=0.7, top_k=65), True),
+        (Sampling(temperature=0.7, top_p=0.9), True),
+        (Sampling(temperature=0.7), True),
+        (Sampling(temperature=0, repetition_penalty=1.1), True),
+        (Sampling(temperature=0, presence_penalty=0.1), True),
+        (Sampling(temperature=0, frequency_penalty=-0.1), True),
+    ],
+    ids=str,
+)
+def test_only_rows_whose_likeliest_tokens_are_not_enough_are_needed_whole(
+    bench: Bench, sampling: Sampling, expected: bool
+) -> None:
+    request = Generation(
+        tokens=bench.ids("abc"),
+        max_length=9,
+        prompt_text="abc",
+        sampling=sampling,
+        tokenizer=bench.tokenizer,
+        context=Context(),
+    )
+    assert request.needs_whole_logits is expected

@@ -12,19 +12,22 @@ from pathlib import Path
 import pytest
 import torch
 from tests.engine.ranks import anywhere
-from tests.engine.seated import make_seats
+from tests.engine.seated import make_seats, seated_engine
 from tests.engine.test_model import FAMILIES
 
+from banyan.core.context import Context
 from banyan.core.layout import Interval, Layout, ModelShape, Share, Stage
+from banyan.core.types import Sampling, TokenLogprob
 from banyan.engine import reference
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
+from banyan.engine.engine import Engine
 from banyan.engine.loop import StepRunner
 from banyan.engine.model import load_model
 from banyan.engine.pages import PagePool
 from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.seat import follow, lead
-from banyan.plan.shares import divide
+from banyan.plan.shares import divide, tensor_parallel
 
 PAGES, PAGE = 11, 4  # all start together, and the youngest has to give way later
 LIMITS = Limits(page_size=PAGE, max_batch_tokens=11, max_sequences=3)
@@ -135,3 +138,35 @@ def test_stages_of_a_pipeline_write_what_the_reference_does(tiny, expected, fami
     with group(tiny(family), layout, (2, 1)) as runner:
         for found, wanted in zip(written(runner), expected(family), strict=True):
             assert found[: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0, logprobs=3, max_tokens=8),
+        Sampling(temperature=0.8, top_k=20, seed=3, logprobs=20, max_tokens=8),
+        Sampling(temperature=0.8, top_p=0.9, seed=4, logprobs=1, max_tokens=8),
+        Sampling(temperature=0, logprobs=2, echo=True, max_tokens=4),
+    ],
+    ids=["greedy", "top_k", "top_p", "echo"],
+)
+def test_a_group_reports_the_log_probabilities_of_one_rank(toy, sampling):
+    def reported(engine: Engine) -> list[TokenLogprob]:
+        events = engine.complete("some prompt", sampling, Context())
+        return [entry for event in events for entry in getattr(event, "logprobs", ())]
+
+    alone = Engine.load(toy, CONFIG)
+    try:
+        expected = reported(alone)
+    finally:
+        alone.close()
+    layout = tensor_parallel(open_checkpoint(toy).config.shape, [2.0, 1.0, 1.0])
+    with seated_engine(toy, layout, (1, 2), CONFIG) as engine:
+        found = reported(engine)
+    assert [entry.text for entry in found] == [entry.text for entry in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-4)
+        assert [text for text, _ in ours.top] == [text for text, _ in theirs.top]
+        assert [value for _, value in ours.top] == pytest.approx(
+            [value for _, value in theirs.top], abs=1e-4
+        )
