@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -89,6 +91,80 @@ def folder(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Path:
     (target / "model.safetensors.index.json").write_text(index)
     (target / "config.json").write_text(json.dumps(_config(shape)))
     return target
+
+
+def gguf_file(shape: Shape) -> Path:
+    """The same shape as a GGUF file in Q4_0, with a tokenizer of made-up words; made once."""
+    import gguf
+
+    target = FOLDER / f"{shape.name}-q4_0.gguf"
+    if target.exists():
+        return target
+    FOLDER.mkdir(exist_ok=True)
+    part = target.with_suffix(".part")
+    writer = gguf.GGUFWriter(str(part), "llama")
+    writer.add_name(shape.name)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.ffn)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(shape.hidden // shape.heads)
+    writer.add_vocab_size(shape.vocab)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_0)
+    _add_words(writer, shape.vocab)
+    generator = np.random.default_rng(0)
+    kv = shape.hidden // shape.heads * shape.kv_heads
+    for layer in range(shape.layers):
+        sizes = {
+            "attn_q": (shape.hidden, shape.hidden),
+            "attn_k": (kv, shape.hidden),
+            "attn_v": (kv, shape.hidden),
+            "attn_output": (shape.hidden, shape.hidden),
+            "ffn_gate": (shape.ffn, shape.hidden),
+            "ffn_up": (shape.ffn, shape.hidden),
+            "ffn_down": (shape.hidden, shape.ffn),
+        }
+        for name, size in sizes.items():
+            _add_q4(writer, f"blk.{layer}.{name}.weight", size, generator)
+        for name in ("attn_norm", "ffn_norm"):
+            ones = np.ones(shape.hidden, dtype=np.float32)
+            writer.add_tensor(f"blk.{layer}.{name}.weight", ones)
+    _add_q4(writer, "token_embd.weight", (shape.vocab, shape.hidden), generator)
+    _add_q4(writer, "output.weight", (shape.vocab, shape.hidden), generator)
+    writer.add_tensor("output_norm.weight", np.ones(shape.hidden, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    part.rename(target)
+    return target
+
+
+def _add_q4(writer: Any, name: str, size: tuple[int, int], generator: np.random.Generator) -> None:
+    """A random matrix in Q4_0: blocks of 32 numbers, a float16 scale and 16 bytes of codes."""
+    import gguf
+
+    rows, columns = size
+    blocks = generator.integers(0, 256, (rows, columns // 32, 18), dtype=np.uint8)
+    scales = np.full((rows, columns // 32), 0.2 / columns**0.5, dtype=np.float16)
+    blocks[:, :, :2] = scales.view(np.uint8).reshape(rows, columns // 32, 2)
+    raw = blocks.reshape(rows, -1)
+    writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType.Q4_0)
+
+
+def _add_words(writer: Any, vocab: int) -> None:
+    special = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
+    words = special + [f"word{number}" for number in range(vocab - len(special))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(words)
+    writer.add_token_scores([-float(place) for place in range(vocab)])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * (vocab - len(special)))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
 
 
 def _config(shape: Shape) -> dict[str, object]:
