@@ -4,8 +4,8 @@
 
 The 1.1B shape in 4 bit (Q4_0, random weights), hosts as network namespaces at 1 Gbit/s. llama.cpp
 is built from the source distribution of the package ``llama-cpp-python`` into ``.rivals/`` the
-first time (about eight minutes); ``--dllama PATH`` adds distributed-llama. ``predicted`` is the cost
-model's rate, from what the ranks measured of their devices at their start.
+first time (about eight minutes); ``--dllama PATH`` adds distributed-llama. ``predicted`` is the
+cost model's rate, from what the ranks measured of their devices at their start.
 """
 
 from __future__ import annotations
