@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 import gguf
 import pytest
@@ -12,16 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.gguf_writer import write_gguf
-from tests.engine.messages import Messages, StarComm, on_ranks
+from tests.engine.ranks import logits_of_ranks
 from torch import Tensor
 from torch.nn import functional
 
 from banyan.core.errors import CheckpointInvalid, PlanImpossible, UnsupportedModel
-from banyan.core.layout import Interval, Share
+from banyan.core.layout import Interval
 from banyan.engine import reference
-from banyan.engine.batch import Batch, Span
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.config import ModelConfig, Precision
+from banyan.engine.config import ModelConfig
 from banyan.engine.cut import cut
 from banyan.engine.experts import Experts
 from banyan.engine.feed_forward import GatedFfn
@@ -108,30 +106,6 @@ def test_only_experts_that_a_token_chose_are_computed():
     assert sorted(called) == [(1, 1), (2, 3), (4, 2)]
 
 
-def whole_batch(ids: list[int]) -> Batch:
-    length = len(ids)
-    return Batch(
-        id=0,
-        tokens=torch.tensor(ids),
-        positions=torch.arange(length),
-        spans=(Span(sequence_id=0, start=0, length=length, context=length, pages=()),),
-        logit_rows=torch.arange(length),
-    )
-
-
-def logits_of_ranks(path: Path, dealt: tuple[Share, ...], precision: Precision = "fp32") -> Tensor:
-    """Float32 [len(TOKENS), vocab] as the ranks compute them together."""
-    vocab = dealt[-1].vocab.end
-
-    def work(messages: Messages) -> Tensor:
-        share = dealt[messages.rank]
-        model = load_model(path, precision, 1, share=share, vocab=vocab)
-        caches = [reference.NoCache()] * model.config.layers
-        return model.forward(whole_batch(TOKENS), caches, StarComm(messages))
-
-    return torch.cat(on_ranks(len(dealt), work), dim=-1)
-
-
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_expert_parallel_ranks_compute_what_one_rank_does(tiny, family, ranks):
@@ -139,7 +113,7 @@ def test_expert_parallel_ranks_compute_what_one_rank_does(tiny, family, ranks):
     expected = reference.logits(load_model(folder, "fp32", 1), TOKENS)
     dealt = shares(open_checkpoint(folder).config.shape, [1.0] * ranks)
     assert sum(share.experts.size for share in dealt) == open_checkpoint(folder).config.experts
-    found = logits_of_ranks(folder, dealt)
+    found = logits_of_ranks(folder, dealt, TOKENS)
     assert (found - expected).abs().max() <= 1e-4
     assert torch.equal(found.argmax(-1), expected.argmax(-1))
 
@@ -149,7 +123,7 @@ def test_unequal_ranks_compute_what_one_rank_does(tiny):
     expected = reference.logits(load_model(folder, "fp32", 1), TOKENS)
     dealt = shares(open_checkpoint(folder).config.shape, [4.0, 1.0])
     assert dealt[0].experts == Interval(0, 5)
-    assert (logits_of_ranks(folder, dealt) - expected).abs().max() <= 1e-4
+    assert (logits_of_ranks(folder, dealt, TOKENS) - expected).abs().max() <= 1e-4
 
 
 def test_every_expert_may_be_split_by_columns_instead(tiny):
@@ -161,16 +135,15 @@ def test_every_expert_may_be_split_by_columns_instead(tiny):
         replace(share, experts=Interval(0, config.experts), ffn=ffn)
         for share, ffn in zip(shares(config.shape, [1.0, 1.0]), columns, strict=True)
     )
-    assert (logits_of_ranks(folder, dealt) - expected).abs().max() <= 1e-4
+    assert (logits_of_ranks(folder, dealt, TOKENS) - expected).abs().max() <= 1e-4
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_packed_experts_of_ranks_stay_near_those_of_one(tiny, tmp_path, ranks):
     path = write_gguf(tiny("qwen3-moe"), tmp_path / "x.gguf", gguf.GGMLQuantizationType.Q4_0)
     expected = reference.logits(load_model(path, "packed", 1), TOKENS)
-    found = logits_of_ranks(
-        path, shares(open_checkpoint(path).config.shape, [1.0] * ranks), "packed"
-    )
+    dealt = shares(open_checkpoint(path).config.shape, [1.0] * ranks)
+    found = logits_of_ranks(path, dealt, TOKENS, "packed")
     assert (found - expected).abs().mean() < 0.02 * expected.std()
 
 
