@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from banyan.core.layout import DeviceFacts, DeviceKind
+from banyan.engine.linear import Linear, Packed4
 from banyan.engine.model import Model
 
 PREFILL_ROWS: Final = 256
@@ -56,7 +57,14 @@ def _multiply(model: Model, x: torch.Tensor, layers: range) -> None:
 def _entry_bytes(model: Model, layer: int) -> int:
     with model.weights.layer(layer) as weights:
         entries = [weights.qkv, *weights.ffn.entries]
-        return sum(entry.size_bytes for entry in entries)
+        return sum(_read_bytes(entry) for entry in entries)
+
+
+def _read_bytes(linear: Linear) -> int:
+    """What a product with one row reads: not the copy that is kept for many rows."""
+    if isinstance(linear, Packed4) and linear.wide is not None:
+        return linear.size_bytes - linear.wide.size_bytes
+    return linear.size_bytes
 
 
 def _entry_rows(model: Model, layer: int) -> int:
