@@ -21,8 +21,12 @@ from banyan.engine.comm.measure import Matrix, agreed, measure_links
 from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s
 
 SIZES: Final = (4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20)
+GROWTH: Final = 4
 BUDGET_S: Final = 2.0
 """Time for all of the calibration; large sizes are left out when it is used up."""
+LIMIT_S: Final = 2 * BUDGET_S
+"""A size is left out when the rounds that it needs at least would go beyond this."""
+LEAST_ROUNDS: Final = 2
 MOST_RUNS: Final = 15
 SHORT_BYTES: Final = 64 << 10
 SHORT_RUNS: Final = 4
@@ -101,7 +105,9 @@ def _calibrated(group: Group, candidates: Sequence[Collective]) -> dict[str, dic
             for each in alive
             if each.name in GROWING or found.get(each.name, math.inf) <= HOPELESS * best
         ]
-        if spent >= BUDGET_S:
+        # Sizes grow by the same factor, and time by no more than that.
+        next_s = LEAST_ROUNDS * GROWTH * sum(found.get(each.name, 0.0) for each in alive)
+        if spent >= BUDGET_S or spent + next_s > LIMIT_S:
             break
     return {name: points for name, points in table.items() if points}
 
@@ -129,7 +135,7 @@ def _timed(
         used = spent + time.perf_counter() - started
         share = BUDGET_S * (SIZES.index(size) + 1) / len(SIZES)
         mine = {
-            "again": rounds < 2 or (rounds < MOST_RUNS and used < share),
+            "again": rounds < LEAST_ROUNDS or (rounds < MOST_RUNS and used < share),
             "used": used,
             "medians": {name: statistics.median(times or [0.0]) for name, times in runs.items()},
         }

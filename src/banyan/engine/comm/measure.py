@@ -1,56 +1,80 @@
 """Measure: latency and bandwidth of every link between hosts, and of each host's own memory.
 
-One pair of masters at a time, so that no measurement disturbs another; rank 0's word goes, so that
-all ranks end with the same numbers. It takes a few tens of milliseconds a pair at 1 Gbit/s.
+One pair of masters at a time, so that no measurement disturbs another; both directions of a link
+are busy at once, as they are in a sum. Rank 0's word goes, so that all ranks end with the same
+numbers. It takes a few tens of milliseconds a pair, on slow links too.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from banyan.core.errors import ClusterError
 from banyan.core.layout import LinkFacts, from_json, to_json
+from banyan.engine.comm.arithmetic import add
 from banyan.engine.comm.collective import Buffer
 from banyan.engine.comm.exchange import Exchange
 from banyan.engine.comm.group import Group
-from banyan.engine.comm.link import Link
+from banyan.engine.comm.link import Link, Pump
 
 PINGS: Final = 20
+TRIAL_BYTES: Final = 64 << 10
 TRAIN_BYTES: Final = 1 << 20
+TRAIN_S: Final = 0.05
+"""A train is at most ``TRAIN_BYTES`` long, and on a slow link what it carries in this time."""
+SPEED_BYTES: Final = 256 << 10
+SPEED_RUNS: Final = 7
+CLEARLY: Final = 0.8
+"""A rank leads instead of its host's first one when it needs less than this part of its time."""
 LOCAL_BYTES: Final = 1 << 20
 LOCAL_RUNS: Final = 3
+TRAINS: Final = 2
+SHORTEST_S: Final = 1e-6
+_PLAN: Final = struct.Struct("<dI")
 MAX_WORD_BYTES: Final = 1 << 20
 """Longest agreement that is read."""
 
 Matrix = tuple[tuple[LinkFacts, ...], ...]
 
 
+def led_by_fastest(group: Group) -> Group:
+    """The same group with each host led by the rank that adds up fastest, as the article's tree
+    wants; by its first rank where no other is clearly faster. All ranks must call it at once."""
+    if all(len(ranks) == 1 for ranks in group.topology.hosts):
+        return group
+
+    def decide(tables: list[dict[str, Any]]) -> dict[str, Any]:
+        seconds = _merged(tables)
+        return {"masters": [_fastest(ranks, seconds) for ranks in group.topology.hosts]}
+
+    word = agreed(group, {str(group.rank): _seconds_to_add()}, decide)
+    return replace(group, topology=group.topology.led_by(word["masters"]))
+
+
 def measure_links(group: Group) -> Matrix:
-    """``[i][j]`` is the link between the masters of hosts i and j, in the group's order; the
+    """``[i][j]`` is the way from the master of host i to that of host j, in the group's order; the
     diagonal is what the ranks of a host do among themselves. All ranks must call it at once."""
     masters = group.topology.masters
     found: dict[str, Any] = {}
     for i, one in enumerate(masters):
         for j in range(i + 1, len(masters)):
-            other = masters[j]
             if group.rank == one:
-                found[f"{i} {j}"] = to_json(_time_link(group.links[other]))
-            elif group.rank == other:
-                _answer(group.links[one])
+                found[f"{j} {i}"] = to_json(_time_as_first(group.links[masters[j]]))
+            elif group.rank == masters[j]:
+                found[f"{i} {j}"] = to_json(_time_as_second(group.links[one]))
+    local = to_json(_time_local(group))
     if group.rank in masters:
         host = group.topology.host_of(group.rank)
-        found[f"{host} {host}"] = to_json(_time_local(group))
-    else:
-        _time_local(group)
+        found[f"{host} {host}"] = local
     table = agreed(group, found, _merged)
-    return tuple(
-        tuple(from_json(LinkFacts, table[f"{min(i, j)} {max(i, j)}"]) for j in range(len(masters)))
-        for i in range(len(masters))
-    )
+    hosts = range(len(masters))
+    return tuple(tuple(from_json(LinkFacts, table[f"{i} {j}"]) for j in hosts) for i in hosts)
 
 
 def agreed(
@@ -71,30 +95,67 @@ def _merged(tables: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for table in tables for name, value in table.items()}
 
 
-def _time_link(link: Link) -> LinkFacts:
-    ping = memoryview(bytearray(8))
+def _fastest(ranks: Sequence[int], seconds: dict[str, float]) -> int:
+    best = min(ranks, key=lambda rank: seconds[str(rank)])
+    return best if seconds[str(best)] < CLEARLY * seconds[str(ranks[0])] else ranks[0]
+
+
+def _seconds_to_add() -> float:
+    """What adding up takes here at best: the rest is others' use of the same core."""
+    one, other = (memoryview(bytearray(SPEED_BYTES)) for _ in range(2))
+    runs = []
+    for _ in range(SPEED_RUNS):
+        started = time.perf_counter()
+        add([one, other], one, "float32")
+        runs.append(time.perf_counter() - started)
+    return min(runs)
+
+
+def _time_as_first(link: Link) -> LinkFacts:
+    """The way from the peer to here; the peer measures the other one at the same time."""
+    ping = memoryview(bytearray(_PLAN.size))
     latencies = []
     for _ in range(PINGS):
         started = time.perf_counter()
         link.send(ping)
         link.recv_into(ping)
         latencies.append((time.perf_counter() - started) / 2)
-    latency = sorted(latencies)[PINGS // 2]
-    train = memoryview(bytearray(TRAIN_BYTES))
-    started = time.perf_counter()
-    link.send(train)
-    link.recv_into(ping)
-    seconds = time.perf_counter() - started - 2 * latency
-    return LinkFacts(latency_s=latency, bandwidth=TRAIN_BYTES / max(seconds, 1e-6))
+    latency = statistics.median(latencies)
+    size, seconds = TRIAL_BYTES, 0.0
+    for _ in range(TRAINS):
+        link.send(memoryview(_PLAN.pack(latency, size)))
+        # The peer begins when it has the plan, one latency later, and its first byte takes another.
+        seconds = max(_train(link, size) - 2 * latency, SHORTEST_S)
+        facts = LinkFacts(latency_s=latency, bandwidth=size / seconds)
+        size = int(min(TRAIN_BYTES, max(TRIAL_BYTES, TRAIN_S * facts.bandwidth)))
+    return facts
 
 
-def _answer(link: Link) -> None:
-    ping = memoryview(bytearray(8))
+def _time_as_second(link: Link) -> LinkFacts:
+    plan = memoryview(bytearray(_PLAN.size))
     for _ in range(PINGS):
-        link.recv_into(ping)
-        link.send(ping)
-    link.recv_into(memoryview(bytearray(TRAIN_BYTES)))
-    link.send(ping)
+        link.recv_into(plan)
+        link.send(plan)
+    for _ in range(TRAINS):
+        link.recv_into(plan)
+        latency, size = _PLAN.unpack(plan)
+        if not 0 < size <= TRAIN_BYTES:
+            raise ClusterError(f"{link.name} wants a train of {size} bytes, over {TRAIN_BYTES}.")
+        facts = LinkFacts(latency_s=latency, bandwidth=size / max(_train(link, size), SHORTEST_S))
+    return facts
+
+
+def _train(link: Link, size: int) -> float:
+    """Seconds until ``size`` bytes have come, while as many go."""
+    pump = Pump([link])
+    started = time.perf_counter()
+    pump.send(link, memoryview(bytes(size)))
+    pump.expect(link, memoryview(bytearray(size)))
+    while pump.received(link) < size:
+        pump.turn(wait=True)
+    seconds = time.perf_counter() - started
+    pump.run()
+    return seconds
 
 
 def _time_local(group: Group) -> LinkFacts:
@@ -111,12 +172,14 @@ def _time_local(group: Group) -> LinkFacts:
             started = time.perf_counter()
             collective.all_reduce(buffer)
             runs.append(time.perf_counter() - started)
-        return sorted(runs)[LOCAL_RUNS // 2]
+        return statistics.median(runs)
 
     latency = timed(8) / 2
     seconds = timed(LOCAL_BYTES) - 2 * latency
     crossings = len(local) + 1
-    return LinkFacts(latency_s=latency, bandwidth=crossings * LOCAL_BYTES / max(seconds, 1e-6))
+    return LinkFacts(
+        latency_s=latency, bandwidth=crossings * LOCAL_BYTES / max(seconds, SHORTEST_S)
+    )
 
 
 def _tell(link: Link, word: dict[str, Any]) -> None:

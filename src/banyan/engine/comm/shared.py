@@ -85,6 +85,8 @@ class HostMemory:
     def end_round(self, pieces: int) -> None:
         """Count the next round's pieces from here; every rank says so after each round."""
         self._passed += pieces
+        # The master has contributed without saying so; another may lead the next round.
+        self._counters[self.index] = self._passed % WRAP
 
     def _advance(self, counter: int) -> None:
         self._counters[counter] = (int(self._counters[counter]) + 1) % WRAP
