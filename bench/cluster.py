@@ -39,6 +39,8 @@ WAYS = {
     "auto+int8": Communication(algorithm="auto", payload="int8"),
 }
 DECODES = 6
+MOST_TOKENS = 4096
+"""Tokens of all prompts of a cell, except with FULL=1: star takes half a minute for these."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Grid:
     cards: int
     runs: int
     bandwidth_bit_s: float
+    most_tokens: int
 
 
 def main() -> None:
@@ -82,6 +85,7 @@ def main() -> None:
         cards=options.cards,
         runs=options.runs * (3 if options.full else 1),
         bandwidth_bit_s=options.gbit_s * 1e9,
+        most_tokens=1 << 20 if options.full else MOST_TOKENS,
     )
     report(options.name, measure(grid))
 
@@ -105,7 +109,8 @@ def measure(grid: Grid) -> list[Row]:
 
 
 def _started(hosts, grid: Grid, layout: Layout, path: Path, ways):  # type: ignore[no-untyped-def]  # a context manager of ``running``
-    most = max(grid.prompts) * max(grid.batches)
+    most = min(grid.most_tokens, max(grid.prompts) * max(grid.batches))
+    most = max(most, max(grid.prompts) + 1)
     cache = most * grid.shape.layers * 2 * grid.shape.hidden * 2 * 2
     return running(
         hosts,
@@ -142,8 +147,9 @@ def _rows(
     for way in range(len(names)):
         for prompt in (min(grid.prompts), 1):  # memory and kernels are touched for the first time
             ranks.step(way=way, prompt=prompt, batch=1)
-    for batch in grid.batches:
-        for prompt in grid.prompts:
+    cells = [(batch, prompt) for batch in grid.batches for prompt in grid.prompts]
+    for batch, prompt in cells:
+        if prompt * batch <= grid.most_tokens:
             first = _medians(ranks, names, prompt=prompt, batch=batch, runs=grid.runs)
             decode = _medians(ranks, names, prompt=1, batch=batch, runs=DECODES, context=prompt)
             stars.setdefault((prompt, batch), first.get("star", first[names[0]]))
