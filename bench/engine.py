@@ -3,7 +3,8 @@
     make bench-engine
 
 Rates are tokens per second of the packaged model in its own process, as the server runs it; each
-is the best of the runs, for other work on the machine only ever slows a run down. ``reference`` is
+is the best of the runs, for other work on the machine only ever slows a run down. The precision is
+what "auto" means here; ``--full`` adds the others. ``reference`` is
 plain ``transformers`` in bf16 with the same threads in the same minutes (``--no-reference`` leaves
 it out), and for 16 requests at once it is the engine's own rate for one.
 """
@@ -24,7 +25,7 @@ from banyan.core.context import Context
 from banyan.core.events import TokenReady
 from banyan.core.types import Sampling
 from banyan.engine.child import SPIN_COUNT
-from banyan.engine.config import EngineConfig, Precision, available_cores
+from banyan.engine.config import PRECISIONS, EngineConfig, Precision, available_cores
 from banyan.engine.process import EngineProcess
 
 MODEL = Path("models") / "smollm2-135m-instruct"
@@ -46,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     path = options.model or options.home / MODEL
     runs = 5 if options.full else 3
-    precisions: list[Precision] = ["bf16", "packed", "fp32"] if options.full else ["bf16"]
+    precisions = list(PRECISIONS) if options.full else ["auto"]
     measured = {name: measure(path, name, options.threads, runs) for name in precisions}
     reference: dict[str, float] = {}
     if not options.no_reference:
