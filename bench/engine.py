@@ -4,9 +4,9 @@
 
 Rates are tokens per second of the packaged model in its own process, as the server runs it; each
 is the best of the runs, for other work on the machine only ever slows a run down. The precision is
-what "auto" means here; ``--full`` adds the others. ``reference`` is
-plain ``transformers`` in bf16 with the same threads in the same minutes (``--no-reference`` leaves
-it out), and for 16 requests at once it is the engine's own rate for one.
+what "auto" means here; ``--full`` adds the others. ``reference`` is plain ``transformers`` in bf16
+with the same threads in the same minutes (``--no-reference`` leaves it out), and for 16 requests at
+once it is the engine's own rate for one.
 """
 
 from __future__ import annotations
