@@ -69,8 +69,8 @@ def _star(size_bytes: int, ranks: Ranks) -> float:
     """Every rank to one and back; those of other hosts share that one's link."""
     remote = (ranks.hosts - 1) * ranks.per_host * size_bytes
     local = (ranks.per_host - 1) * size_bytes
-    cost = 2 * _over(ranks.local, local) if local else 0.0
-    return cost + (2 * _over(ranks.remote, remote) if remote else 0.0)
+    cost = 2 * _over(ranks.local, local) if ranks.per_host > 1 else 0.0
+    return cost + (2 * _over(ranks.remote, remote) if ranks.hosts > 1 else 0.0)
 
 
 def _tree(size_bytes: int, ranks: Ranks) -> float:

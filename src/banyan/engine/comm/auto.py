@@ -18,7 +18,7 @@ from banyan.core.layout import LinkFacts
 from banyan.engine.comm.collective import Buffer, Collective
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.measure import Matrix, agreed, measure_links
-from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s
+from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s, cheapest
 
 SIZES: Final = (4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20)
 GROWTH: Final = 4
@@ -32,9 +32,9 @@ SHORT_BYTES: Final = 64 << 10
 SHORT_RUNS: Final = 4
 """Short messages are timed by so many in a row."""
 HOPELESS: Final = 4.0
-"""An algorithm this many times slower than the best is not tried at the next size, unless it sends
-less the larger the message is (the ring and the scatter do)."""
-GROWING: Final = frozenset({"ring", "scatter"})
+"""An algorithm this many times slower than the best is not tried at the next size, unless the model
+says that it comes within ``CLOSE`` of the best at some larger one."""
+CLOSE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,9 @@ class Auto:
     def __init__(self, group: Group, candidates: Sequence[Collective]) -> None:
         self.links: Matrix = measure_links(group)
         self._candidates = {candidate.name: candidate for candidate in candidates}
-        self._table = _calibrated(group, candidates)
-        self._by_size: dict[int, Collective] = {}
         self._ranks = _ranks(group, self.links)
+        self._table = _calibrated(group, candidates, self._ranks)
+        self._by_size: dict[int, Collective] = {}
 
     def all_reduce(self, buffer: Buffer) -> None:
         """See ``Collective``."""
@@ -67,6 +67,11 @@ class Auto:
         if chosen is None:
             chosen = self._by_size[size] = self._candidates[self.pick(size)]
         chosen.all_reduce(buffer)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What it chooses from."""
+        return tuple(self._candidates)
 
     def pick(self, size_bytes: int) -> str:
         """The name of what is used for a message of that size."""
@@ -90,7 +95,9 @@ class Auto:
         )
 
 
-def _calibrated(group: Group, candidates: Sequence[Collective]) -> dict[str, dict[int, float]]:
+def _calibrated(
+    group: Group, candidates: Sequence[Collective], ranks: Ranks
+) -> dict[str, dict[int, float]]:
     """Median seconds of each candidate at each size that the budget allowed."""
     table: dict[str, dict[int, float]] = {candidate.name: {} for candidate in candidates}
     alive = list(candidates)
@@ -103,13 +110,22 @@ def _calibrated(group: Group, candidates: Sequence[Collective]) -> dict[str, dic
         alive = [
             each
             for each in alive
-            if each.name in GROWING or found.get(each.name, math.inf) <= HOPELESS * best
+            if found[each.name] <= HOPELESS * best or _may_catch_up(each.name, size, ranks)
         ]
         # Sizes grow by the same factor, and time by no more than that.
-        next_s = LEAST_ROUNDS * GROWTH * sum(found.get(each.name, 0.0) for each in alive)
+        next_s = LEAST_ROUNDS * GROWTH * sum(found[each.name] for each in alive)
         if spent >= BUDGET_S or spent + next_s > LIMIT_S:
             break
     return {name: points for name, points in table.items() if points}
+
+
+def _may_catch_up(name: str, size: int, ranks: Ranks) -> bool:
+    """Whether the model has it close to the best at a larger size; it knows nothing of others."""
+    return name not in ALGORITHMS or any(
+        all_reduce_s(name, larger, ranks) <= CLOSE * cheapest(larger, ranks)[1]
+        for larger in SIZES
+        if larger > size
+    )
 
 
 def _timed(

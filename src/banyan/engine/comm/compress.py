@@ -94,7 +94,9 @@ class Int8:
         scales = np.frombuffer(wire[:head], dtype=np.float32)
         codes = np.frombuffer(wire[head:], dtype=np.int8)
         padded = np.pad(codes, (0, groups * GROUP - len(codes))).reshape(groups, GROUP)
-        return np.multiply(padded, scales[:, None], dtype=np.float32).reshape(-1)[: len(codes)]
+        with np.errstate(invalid="ignore"):
+            table = np.multiply(padded, scales[:, None], dtype=np.float32)
+        return table.reshape(-1)[: len(codes)]
 
 
 CODECS: Final[dict[str, Codec]] = {"bf16": Bfloat16(), "int8": Int8()}

@@ -195,7 +195,10 @@ def _hear(link: Link) -> dict[str, Any]:
         raise ClusterError(f"{link.name} sent {length} bytes; MAX_WORD_BYTES = {MAX_WORD_BYTES}.")
     body = bytearray(length)
     link.recv_into(memoryview(body))
-    word = json.loads(body)
+    try:
+        word = json.loads(body)
+    except ValueError:
+        word = None
     if not isinstance(word, dict):
         raise ClusterError(f"{link.name} sent what is no table.")
     return word
