@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,25 @@ import shapes
 from ranks import Ranks, running
 from table import Row, report
 
-from banyan.core.layout import Layout
+from banyan.core.layout import (
+    DeviceFacts,
+    Facts,
+    HostFacts,
+    Layout,
+    LinkFacts,
+    ModelShape,
+    from_json,
+)
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
+from banyan.plan.cost import Machines, prefill
+from banyan.plan.devices import CARD_LINK, SHARED_MEMORY
 from banyan.plan.shares import pipeline, tensor_parallel
 
+Predict = Callable[[Layout, int, int], float]
 HOSTS = 2
+LATENCY_S = 5e-5
 PROMPTS = [128, 512, 1024, 2048]
 BATCHES = [1, 8]
 WAYS = {
@@ -104,7 +116,8 @@ def measure(grid: Grid) -> list[Row]:
             layouts = [(tensor, {"nccl": WAYS["exchange"]})]
         for layout, ways in layouts:
             with _started(hosts, grid, layout, path, list(ways.values())) as ranks:
-                rows += _rows(ranks, grid, layout, list(ways), stars)
+                predict = _predictor(ranks, grid, model)
+                rows += _rows(ranks, grid, layout, list(ways), stars, predict)
     return rows
 
 
@@ -136,12 +149,34 @@ def _device(grid: Grid, host: int, place: int) -> str:
     return f"cuda:{place if grid.hosts == 1 else host}"
 
 
+def _predictor(ranks: Ranks, grid: Grid, model: ModelShape) -> Predict:
+    """The cost model's first token, from what rank 0 measured of its device and the link's setting.
+
+    All ranks measure at the same moment, so that those who share a core each see their part of it.
+    """
+    device = from_json(DeviceFacts, ranks.facts)
+    local = CARD_LINK if device.kind == "cuda" else SHARED_MEMORY
+    hosts = tuple(
+        HostFacts(name=f"h{number}", devices=(device,) * grid.ranks, local=local)
+        for number in range(grid.hosts)
+    )
+    link = LinkFacts(latency_s=LATENCY_S, bandwidth=grid.bandwidth_bit_s / 8)
+    links = tuple(
+        tuple(local if i == j else link for j in range(grid.hosts)) for i in range(grid.hosts)
+    )
+    machines = Machines.all_of(Facts(hosts=hosts, links=links))
+    return lambda layout, prompt, batch: (
+        prefill(model, "bf16", layout, machines, prompt=prompt, batch=batch).seconds
+    )
+
+
 def _rows(
     ranks: Ranks,
     grid: Grid,
     layout: Layout,
     names: Sequence[str],
     stars: dict[tuple[int, int], float],
+    predict: Predict,
 ) -> list[Row]:
     rows: list[Row] = []
     for way in range(len(names)):
@@ -164,7 +199,7 @@ def _rows(
                         "prompt_tokens_per_s": prompt * batch / first[name],
                         "decode_tokens_per_s": batch / decode[name],
                         "ttft_vs_star": first[name] / stars[prompt, batch],
-                        "predicted_ttft_s": None,
+                        "predicted_ttft_s": predict(layout, prompt, batch),
                     }
                 )
                 print(rows[-1], flush=True)
