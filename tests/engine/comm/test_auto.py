@@ -98,7 +98,7 @@ def test_a_hopeless_algorithm_is_not_tried_again_unless_it_may_catch_up() -> Non
     )
     for _, (exchange, star, ring) in made:
         assert set(star.calls) == {SIZES[0]}
-        assert set(exchange.calls) == set(ring.calls) == set(SIZES)
+        assert set(exchange.calls) == set(ring.calls) > {SIZES[0]}
 
 
 def test_calibration_ends_on_a_link_too_slow_for_it() -> None:
