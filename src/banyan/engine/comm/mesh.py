@@ -8,6 +8,7 @@ and what for. Strangers are turned away without disturbing those who belong.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from banyan.engine.comm.group import Group
 from banyan.engine.comm.link import Link
 from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.comm.shared import HostMemory
+from banyan.engine.comm.tls import Tls, TlsLink
 from banyan.engine.comm.topology import Topology
 
 MESH_TIMEOUT_S: Final = 30.0
@@ -39,15 +41,17 @@ def join_mesh(
     *,
     channels: Mapping[str, Pairs] | None = None,
     timeout_s: float = MESH_TIMEOUT_S,
+    tls: Tls | None = None,
 ) -> Group:
     """Connect ``rank`` with all others, and for each further channel the pairs of ranks it names.
 
-    The listener is closed at the end. Raises ``HostUnreachable`` naming a rank that could not be
-    reached in time, ``JoinRefused`` when one refuses.
+    With ``tls`` all links are encrypted. The listener is closed at the end. Raises
+    ``HostUnreachable`` naming a rank that could not be reached in time, ``JoinRefused`` when one
+    refuses.
     """
     everyone = [(a, b) for a in range(len(roster.members)) for b in range(a)]
     wanted = {DATA: everyone, **{name: list(pairs) for name, pairs in (channels or {}).items()}}
-    mesh = _Mesh(roster, rank, wanted, time.monotonic() + timeout_s)
+    mesh = _Mesh(roster, rank, wanted, time.monotonic() + timeout_s, tls)
     try:
         mesh.run(listener)
     except ClusterError:
@@ -68,12 +72,18 @@ class _Mesh:
     """The links of one rank while they are being made."""
 
     def __init__(
-        self, roster: Roster, rank: int, wanted: Mapping[str, Pairs], deadline: float
+        self,
+        roster: Roster,
+        rank: int,
+        wanted: Mapping[str, Pairs],
+        deadline: float,
+        tls: Tls | None,
     ) -> None:
         self._roster = roster
         self._rank = rank
         self._key = bytes.fromhex(roster.key)
         self._deadline = deadline
+        self._tls = tls
         self._calls, self._awaited = _split(wanted, rank)
         self._changed = threading.Condition()
         self._places = threading.Semaphore(MAX_HANDSHAKES)
@@ -83,7 +93,8 @@ class _Mesh:
         listener.settimeout(RETRY_S)
         threading.Thread(target=self._accept_all, args=(listener,), daemon=True).start()
         for purpose, peer in self._calls:
-            self._keep(purpose, peer, self._call(purpose, self._roster.members[peer]))
+            connection = self._call(purpose, self._roster.members[peer])
+            self.links[purpose][peer] = self._link(peer, connection)
         with self._changed:
             while self._awaited and time.monotonic() < self._deadline:
                 self._changed.wait(RETRY_S)
@@ -112,6 +123,8 @@ class _Mesh:
             connection = self._reach(member)
             left = max(RETRY_S, self._deadline - time.monotonic())
             try:
+                if self._tls is not None:
+                    connection = self._tls.connect(connection, timeout_s=left)
                 handshake.connect(connection, self._key, hello, timeout_s=left)
             except ClusterError as error:
                 connection.close()
@@ -145,7 +158,10 @@ class _Mesh:
             except TimeoutError:
                 continue
             except OSError:
-                return  # the listener was closed
+                if listener.fileno() < 0:
+                    return  # it was closed
+                time.sleep(RETRY_S)  # no descriptor is free for the moment
+                continue
             if not self._places.acquire(blocking=False):
                 connection.close()
                 continue
@@ -153,6 +169,8 @@ class _Mesh:
 
     def _admit(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                connection = self._tls.accept(connection)
             hello = handshake.accept(connection, self._key)
             purpose, peer = str(hello.get("purpose")), hello.get("from")
             belongs = hello.get("group") == self._roster.group_id and hello.get("to") == self._rank
@@ -167,13 +185,17 @@ class _Mesh:
     def _keep(self, purpose: str, peer: int, connection: socket.socket) -> None:
         """Take a proven connection in; raises ``JoinRefused`` for one that is not expected."""
         with self._changed:
-            awaited = (purpose, peer) in self._awaited
-            if not awaited and (purpose, peer) not in self._calls:
-                raise JoinRefused(f"Rank {peer} has called for {purpose!r} already.")
-            name = f"rank {peer} on host {self._roster.members[peer].host}"
-            self.links[purpose][peer] = Link(connection, peer=peer, name=name)
-            self._awaited.discard((purpose, peer))
+            if (purpose, peer) not in self._awaited:
+                raise JoinRefused(f"Rank {peer} is not expected to call for {purpose!r} now.")
+            self.links[purpose][peer] = self._link(peer, connection)
+            self._awaited.remove((purpose, peer))
             self._changed.notify()
+
+    def _link(self, peer: int, connection: socket.socket) -> Link:
+        name = f"rank {peer} on host {self._roster.members[peer].host}"
+        if isinstance(connection, ssl.SSLSocket):
+            return TlsLink(connection, peer=peer, name=name)
+        return Link(connection, peer=peer, name=name)
 
 
 def _split(
