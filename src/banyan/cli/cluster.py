@@ -81,11 +81,13 @@ def spread(app: App, model: str, wanted: Spread) -> None:
         address=wanted.address or (head.address if head else "") or own_address(),
         port=wanted.port,
         token=wanted.token,
+        names=tuple(host.name for host in file.hosts) if file else (),
         local_ranks=head.ranks if head else wanted.local_ranks,
         device=head.device if head else "cpu",
         algorithm=wanted.algorithm,
         payload=wanted.payload,
         layout=wanted.layout,
+        step_timeout_s=app.settings.step_timeout_s,
     )
     cluster = app.spread(model, options, output.note)
     if options.workers:

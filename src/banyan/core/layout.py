@@ -163,7 +163,8 @@ class Workload:
 class ClusterOptions:
     """How a model shall be spread over hosts, as an operator says it.
 
-    ``workers`` hosts must join at ``address``:``port``; ``local_ranks`` run on this one.
+    ``workers`` hosts must join at ``address``:``port``, those of ``names`` where any are given;
+    ``local_ranks`` run on this one. ``step_timeout_s``: how long a step may stand still.
     ``algorithm``: auto or a collective's name; ``payload``: exact, bf16 or int8 across hosts;
     ``layout``: auto, tp (all ranks split every layer) or pp (each host has consecutive layers).
     """
@@ -172,11 +173,13 @@ class ClusterOptions:
     address: str
     port: int = 0
     token: str = ""
+    names: tuple[str, ...] = ()
     local_ranks: int = 1
     device: str = "cpu"
     algorithm: str = "auto"
     payload: str = "exact"
     layout: str = "auto"
+    step_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,9 @@ class Settings:
     max_waiting: int = _setting(256, "Requests that may wait for the engine.")
     idle_unload_s: float = _setting(600.0, "Seconds without use after which a model is unloaded.")
     request_timeout_s: float = _setting(300.0, "Longest time one request may take.")
+    step_timeout_s: float = _setting(
+        60.0, "How long a step over several machines may stand still before a rank counts as hung."
+    )
     max_streams: int = _setting(64, "Answers and generations the server works on at one time.")
     max_connections: int = _setting(512, "Connections the server keeps open at one time.")
     max_upload_bytes: int = _setting(200 * MIB, "Largest file that is accepted.")

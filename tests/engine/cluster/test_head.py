@@ -15,7 +15,8 @@ from tests.engine.cluster.toys import Toys, toys, use_toy_ranks, wait_until
 
 from banyan.core.context import Context
 from banyan.core.errors import ClusterDown, DeadlineExceeded, HostUnreachable, InputError
-from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.head import Head
+from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.status import RankStatus
 from banyan.engine.config import EngineConfig
 
@@ -196,6 +197,22 @@ def _ranks(cluster: Toys) -> list[RankStatus]:
 
 def _lives(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_only_the_hosts_of_the_hosts_file_may_join_and_the_missing_ones_are_named(
+    tmp_path: Path,
+) -> None:
+    with toys(tmp_path, hosts=2, names=("attic", "cellar")) as cluster:
+        cluster.join("garage")
+        wait_until(lambda: cluster.refusals)
+        assert "No host named 'garage' is awaited" in str(cluster.refusals[0])
+        assert "attic, cellar" in cluster.refusals[0].remedy
+        cluster.join("cellar")
+        wait_until(lambda: cluster.head.missing == 1)
+        assert cluster.head.awaited == "Not here: attic."
+        cluster.join("attic")
+        cluster.form()
+        assert cluster.head.awaited == ""
 
 
 def test_while_hosts_are_missing_forming_waits_and_can_be_given_up(tmp_path: Path) -> None:

@@ -344,8 +344,12 @@ def test_a_host_that_prepares_nothing_is_named_in_time(
 
 
 def test_a_host_that_goes_while_the_group_forms_is_named(tmp_path: Path) -> None:
+    def answer(channel: Channel, message: Json) -> None:
+        if message["op"] == "prepare":
+            channel.close()
+
     with toys(tmp_path, hosts=1) as waiting:
-        waiting.liar("attic", lambda channel, message: channel.close())
+        waiting.liar("attic", answer)
         with pytest.raises(ClusterDown, match=r"Host attic .*left while the group was formed"):
             waiting.form()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,25 @@ from tests.engine.cluster.toys import TOKEN, Toys, wait_until
 from tests.engine.toy import write_toy
 
 from banyan.core.context import Context
-from banyan.core.errors import BanyanError, Cancelled, CheckpointInvalid, ClusterDown
+from banyan.core.errors import (
+    BanyanError,
+    Cancelled,
+    CheckpointInvalid,
+    ClusterDown,
+    DeadlineExceeded,
+)
 from banyan.core.events import TokenReady
 from banyan.core.types import Sampling
 from banyan.engine.cluster import process
-from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.control import CONTROL, report_of
+from banyan.engine.cluster.frames import Hello, frame
+from banyan.engine.cluster.head import Head
+from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
+from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
 from banyan.engine.process import EngineProcess
+from banyan.engine.wire import Channel
 from banyan.plan.shares import tensor_parallel
 
 CONFIG = EngineConfig(precision="fp32", threads=1, kv_cache_bytes=64 << 20)
@@ -144,6 +156,27 @@ def test_while_hosts_are_missing_calls_are_refused_at_once(tmp_path: Path) -> No
         with_nobody.close()
 
 
+def test_a_host_that_goes_at_once_is_awaited_and_the_operator_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    found = lonely(tmp_path, write_toy(tmp_path / "toy"), hosts=1, on_event=told.append)
+    try:
+        found.start()
+        connection = socket.create_connection(("127.0.0.1", found._head.port))
+        with connection:
+            handshake.connect(connection, TOKEN.encode(), {"purpose": CONTROL})
+            report = report_of("attic", 1, "cpu")
+            channel = Channel(connection)
+            channel.send(frame("hello", Hello(report=report)))
+            assert any(message["op"] == "prepare" for message in channel)
+        with pytest.raises(DeadlineExceeded):
+            found.wait_ready(Context(deadline=time.monotonic() + 1.0))
+        wait_until(lambda: told)
+        assert "Host attic" in told[0]
+        assert "1 of its hosts have yet to join" in told[0]
+    finally:
+        found.close()
+
+
 def test_a_model_that_no_rank_can_load_is_an_error_of_its_own(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -156,10 +189,12 @@ def test_a_model_that_no_rank_can_load_is_an_error_of_its_own(tmp_path: Path) ->
         found.close()
 
 
-def lonely(folder: Path, path: Path, hosts: int) -> ClusterProcess:
+def lonely(
+    folder: Path, path: Path, hosts: int, on_event: Callable[[str], None] = lambda event: None
+) -> ClusterProcess:
     """An engine whose hosts do not come."""
     settings = HeadSettings(
         address="127.0.0.1", port=0, token=TOKEN, hosts=hosts, folder=folder / "head"
     )
     head = Head(settings, lambda shape, reports: tensor_parallel(shape, [1.0]))
-    return ClusterProcess(path, CONFIG, head, name="toy")
+    return ClusterProcess(path, CONFIG, head, name="toy", on_event=on_event)

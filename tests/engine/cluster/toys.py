@@ -22,7 +22,8 @@ from banyan.core.layout import to_json
 from banyan.engine.cluster import rank_process
 from banyan.engine.cluster.control import CONTROL
 from banyan.engine.cluster.frames import HostReport, frame
-from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.head import Head
+from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
@@ -52,6 +53,7 @@ class Toys:
     port: int = 0
     local_ranks: int = 1
     step_timeout_s: float = 60.0
+    names: tuple[str, ...] = ()
     refusals: list[BanyanError] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
@@ -62,6 +64,7 @@ class Toys:
             port=self.port,
             token=TOKEN,
             hosts=self.hosts,
+            names=self.names,
             local_ranks=self.local_ranks,
             folder=self.folder / "head",
             step_timeout_s=self.step_timeout_s,
@@ -177,8 +180,9 @@ def toys(
     port: int = 0,
     local_ranks: int = 1,
     step_timeout_s: float = 60.0,
+    names: tuple[str, ...] = (),
 ) -> Iterator[Toys]:
-    found = Toys(folder, hosts, port, local_ranks, step_timeout_s)
+    found = Toys(folder, hosts, port, local_ranks, step_timeout_s, names)
     before = _rank_processes()
     try:
         yield found

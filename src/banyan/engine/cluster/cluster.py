@@ -20,7 +20,8 @@ from banyan.core.errors import InputError
 from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions, Workload
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.frames import HostReport
-from banyan.engine.cluster.head import Head, HeadSettings
+from banyan.engine.cluster.head import Head
+from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
 from banyan.engine.cluster.ssh import RemoteHost
 from banyan.engine.cluster.status import ClusterStatus
@@ -59,13 +60,15 @@ class Cluster:
             port=options.port,
             token=self.token,
             hosts=options.workers,
+            names=options.names,
             local_ranks=options.local_ranks,
             device=options.device,
             folder=folder,
             communication=Communication(algorithm=options.algorithm, payload=options.payload),
+            step_timeout_s=options.step_timeout_s,
         )
         self._head = Head(settings, lambda shape, hosts: _layout(options.layout, shape, hosts))
-        self.engine = ClusterProcess(path, config, self._head, name=name)
+        self.engine = ClusterProcess(path, config, self._head, name=name, on_event=on_event)
         self.engine.start()
 
     @property

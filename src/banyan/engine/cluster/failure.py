@@ -19,6 +19,9 @@ GRACE_S: Final = 1.0
 STEP_TIMEOUT_S: Final = 60.0
 """How long a step may stand still; a slow one moves all the time."""
 
+MEET_S: Final = 600.0
+"""How long ranks that have loaded wait for each other, and for rank 0, which may be slower."""
+
 
 class Suspicion:
     """The first symptom, until its time has come."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from banyan.engine.cluster.failure import Steps, Suspicion
+from banyan.engine.cluster.control import Clock
+from banyan.engine.cluster.failure import MEET_S, Steps, Suspicion
 from banyan.engine.cluster.frames import HostReport, RankState, RankVitals
 from banyan.engine.cluster.lobby import HEAD_NAME, Guest
 from banyan.engine.cluster.ranks import LocalRanks
@@ -26,7 +27,9 @@ class RunningGroup:
     guests: Sequence[Guest]
     local: LocalRanks
     steps: Steps
-    suspicion: Suspicion = field(default_factory=Suspicion)
+    suspicion: Suspicion
+    clock: Clock
+    moved: float = 0.0
     states: dict[int, RankState] = field(default_factory=dict)
     lead_rss: Callable[[], int] = lambda: 0
 
@@ -63,11 +66,26 @@ class RunningGroup:
             return self.suspicion.verdict
         stuck = [self.called(rank) for rank in self.steps.stuck]
         if not stuck:
-            return ""
+            return self._unmet()
         what = f"A step has stood still for {self.steps.timeout_s:g} s."
         if len(stuck) == 1:
             return f"{what} {stuck[0]} hangs: all others wait for it."
         return f"{what} {', '.join(stuck)} wait for each other."
+
+    def note(self, state: RankState) -> None:
+        """A rank has come that far in its loading."""
+        self.states[state.rank] = state
+        self.moved = self.clock()
+
+    def _unmet(self) -> str:
+        """Why ranks that wait for each other after loading will wait for ever."""
+        states = [state for rank, state in self.states.items() if rank]
+        waiting = [state.rank for state in states if state.state == "measuring"]
+        all_there = bool(waiting) and all(state.state in ("measuring", "ready") for state in states)
+        if not all_there or self.clock() - self.moved <= MEET_S:
+            return ""
+        told = ", ".join(self.called(rank) for rank in waiting)
+        return f"{told}: waiting in vain for the other ranks for {MEET_S:g} s."
 
 
 def own_status(report: HostReport, address: str, group: RunningGroup | None) -> HostStatus:

@@ -10,21 +10,19 @@ It belongs to the server's process and needs no torch. Rank 0 is the engine's ow
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from banyan.core.context import Context
-from banyan.core.errors import BanyanError, ClusterDown, ClusterError, InputError, ModelError
+from banyan.core.errors import BanyanError, ClusterDown, ClusterError, ModelError
 from banyan.core.layout import Layout, ModelShape
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.cluster.control import Clock, report_of
-from banyan.engine.cluster.failure import STEP_TIMEOUT_S, Steps, Suspicion
+from banyan.engine.cluster.control import Clock
+from banyan.engine.cluster.failure import Steps, Suspicion
 from banyan.engine.cluster.forming import POLL_S, Forming
 from banyan.engine.cluster.frames import (
     MAX_MESSAGE,
@@ -37,37 +35,21 @@ from banyan.engine.cluster.frames import (
     said,
 )
 from banyan.engine.cluster.group import RunningGroup, guest_status, own_status
+from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.identity import identify
-from banyan.engine.cluster.lobby import HEAD_NAME, Callbacks, Guest, Lobby
+from banyan.engine.cluster.lobby import Callbacks, Guest, Lobby
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
 from banyan.engine.cluster.status import ClusterStatus
 from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
-from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
+from banyan.engine.formation import Formation, ModelIdentity, Seat
 from banyan.engine.precision import agreed
 from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json
 
 ChooseLayout = Callable[[ModelShape, Sequence[HostReport]], Layout]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadSettings:
-    """``address`` is what other hosts reach this one by; ``hosts`` of them must join.
-    ``local_ranks`` run here, rank 0 among them. ``folder`` keeps the digests of checkpoints."""
-
-    address: str
-    port: int
-    token: str
-    hosts: int
-    local_ranks: int = 1
-    device: str = "cpu"
-    folder: Path | None = None
-    communication: Communication = field(default_factory=Communication)
-    micro_batch_tokens: int = 256
-    step_timeout_s: float = STEP_TIMEOUT_S
 
 
 class Head:
@@ -81,7 +63,7 @@ class Head:
         clock: Clock = time.monotonic,
     ) -> None:
         """Listen. Raises ``InputError`` and ``HostUnreachable``."""
-        self._report = _own_report(settings)
+        self._report = settings.report()
         self.settings = settings
         self._choose = choose
         self._on_change = on_change
@@ -98,7 +80,11 @@ class Head:
             on_slice=self._give_slice,
         )
         self._lobby = Lobby(
-            settings.address, settings.port, settings.token, settings.hosts, callbacks
+            (settings.address, settings.port),
+            settings.token,
+            settings.hosts,
+            callbacks,
+            names=settings.names,
         )
         threading.Thread(target=self._look, name="cluster head", daemon=True).start()
 
@@ -117,6 +103,15 @@ class Head:
         return max(0, self.settings.hosts - len(self._lobby.guests))
 
     @property
+    def awaited(self) -> str:
+        """Who has yet to join, in words; empty when all hosts are here."""
+        here = {guest.report.name for guest in self._lobby.guests}
+        names = [name for name in self.settings.names if name not in here]
+        if names:
+            return f"Not here: {', '.join(names)}."
+        return f"{self.missing} of its hosts have yet to join." if self.missing else ""
+
+    @property
     def others_are_ready(self) -> bool:
         """Whether every rank but rank 0 has loaded its share."""
         group = self._group
@@ -129,10 +124,10 @@ class Head:
         Raises what ``context.check`` raises, ``CheckpointInvalid``, ``PlanImpossible``, and
         ``ClusterError`` naming a host that fails meanwhile.
         """
-        self._wait(lambda: self.missing == 0, context)
+        guests = self._gathered(context)
         self._end(self._taken_down(""))
         try:
-            return self._formed(path, name, config, context)
+            return self._formed(guests, path, name, config, context)
         except (ClusterError, ModelError) as error:
             self._cause = self._cause or str(error)
             self._tell()
@@ -222,7 +217,7 @@ class Head:
         """What a rank's supervisor says of it."""
         if group is None:
             return
-        group.states[state.rank] = state
+        group.note(state)
         if state.is_over:
             told = f"{group.called(state.rank)}: {state.message[:MAX_MESSAGE]}"
             if state.symptom:
@@ -244,11 +239,23 @@ class Head:
 
     # The group
 
-    def _formed(self, path: Path, name: str, config: EngineConfig, context: Context) -> Seat:
+    def _gathered(self, context: Context) -> tuple[Guest, ...]:
+        """All hosts, once they are here at the same time."""
+        while True:
+            self._wait(lambda: self.missing == 0, context)
+            guests = tuple(self._lobby.guests)
+            if len(guests) >= self.settings.hosts:
+                return guests
+
+    def _formed(
+        self,
+        guests: Sequence[Guest],
+        path: Path,
+        name: str,
+        config: EngineConfig,
+        context: Context,
+    ) -> Seat:
         model = identify(path, name, self.settings.folder)
-        guests = tuple(self._lobby.guests)
-        if len(guests) < self.settings.hosts:
-            raise ClusterDown("A host left while the group was formed.")
         reports = [self._report, *(guest.report for guest in guests)]
         checkpoint = open_checkpoint(path)
         layout = self._choose(checkpoint.config.shape, reports)
@@ -300,6 +307,7 @@ class Head:
             local=local,
             steps=Steps(layout, own.step_timeout_s, self._clock),
             suspicion=Suspicion(self._clock),
+            clock=self._clock,
         )
 
     def _seat_of_lead(self, group: RunningGroup) -> Seat:
@@ -354,25 +362,6 @@ class Head:
         with self._changed:
             self._changed.notify_all()
         self._on_change()
-
-
-def _own_report(settings: HeadSettings) -> HostReport:
-    """This host as part of the group; raises ``InputError`` for settings that cannot work."""
-    try:
-        nowhere = ipaddress.ip_address(settings.address).is_unspecified
-    except ValueError:
-        nowhere = not settings.address
-    if nowhere:
-        raise InputError(
-            f"Other hosts cannot reach this one at {settings.address!r}.",
-            remedy="Give --cluster-address an address of this machine.",
-        )
-    if not settings.token:
-        raise InputError("The join token is empty.", remedy="Give --token, or leave it out.")
-    try:
-        return report_of(HEAD_NAME, settings.local_ranks, settings.device)
-    except ValueError as error:
-        raise InputError(f"This host cannot take part: {error}.") from None
 
 
 def _no_slice(error: Exception) -> str:

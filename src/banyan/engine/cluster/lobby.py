@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,7 @@ from banyan.engine.wire import Json
 
 MAX_HANDSHAKES: Final = 32
 HEAD_NAME: Final = "head"
+RENAME: Final = "Give this one another name with --name, or end the other one first."
 REST_S: Final = 0.1
 """Pause after a connection could not be taken, for instance for want of descriptors."""
 
@@ -56,12 +57,20 @@ class Callbacks:
 
 
 class Lobby:
-    """``expected`` hosts have room."""
+    """``expected`` hosts have room, those of ``names`` where any are given."""
 
     def __init__(
-        self, address: str, port: int, token: str, expected: int, callbacks: Callbacks
+        self,
+        where: tuple[str, int],
+        token: str,
+        expected: int,
+        callbacks: Callbacks,
+        *,
+        names: Sequence[str] = (),
     ) -> None:
+        """Listen at ``where``: address and port. Raises ``HostUnreachable``."""
         self.expected = expected
+        self._names = names
         self._token = token.encode()
         self._callbacks = callbacks
         self._guests: dict[str, Guest] = {}
@@ -69,10 +78,10 @@ class Lobby:
         self._places = threading.Semaphore(MAX_HANDSHAKES)
         self._closed = False
         try:
-            self._listener = socket.create_server((address, port), backlog=64)
+            self._listener = socket.create_server(where, backlog=64)
         except (OSError, OverflowError) as error:
             raise HostUnreachable(
-                f"Hosts cannot join at {address}:{port}: {error}.",
+                f"Hosts cannot join at {where[0]}:{where[1]}: {error}.",
                 remedy="Choose another --cluster-port, or the address of this machine.",
             ) from None
         self.port = int(self._listener.getsockname()[1])
@@ -94,20 +103,29 @@ class Lobby:
         for guest in self.guests:
             guest.conversation.close("The head was closed.")
 
-    def enter(self, guest: Guest) -> str:
+    def enter(self, guest: Guest) -> Refusal | None:
         """Take a guest in, or say why not. One that comes back takes its former place."""
         name = guest.report.name
         with self._lock:
             former = self._guests.get(name)
             is_back = former is not None and former.report.instance == guest.report.instance != ""
             if name == HEAD_NAME or (former is not None and not is_back):
-                return f"A host named {name!r} is here already."
+                return Refusal(message=f"A host named {name!r} is here already.", remedy=RENAME)
+            if self._names and name not in self._names:
+                listed = ", ".join(self._names)
+                return Refusal(
+                    message=f"No host named {name!r} is awaited.",
+                    remedy=f"Give it its name of the hosts file with --name: {listed}.",
+                )
             if former is None and len(self._guests) >= self.expected:
-                return f"All {self.expected} hosts are here already."
+                return Refusal(
+                    message=f"All {self.expected} hosts are here already.",
+                    remedy="Start the head for more of them (--workers, or the hosts file).",
+                )
             self._guests[name] = guest
         if former is not None:
             former.conversation.close("It has come back over another connection.")
-        return ""
+        return None
 
     def welcome(self, guest: Guest) -> None:
         guest.conversation.send(frame("welcome"))
@@ -176,11 +194,9 @@ class _Entrance:
         report = said(Hello, message).report
         guest = Guest(report=report, address=self._address, conversation=self._conversation)
         refusal = self._lobby.enter(guest)
-        if refusal:
-            remedy = "Give this one another name with --name, or end the other one first."
-            told = Refusal(message=refusal, remedy=remedy)
-            self._conversation.send(frame("refused", told))
-            self._conversation.close(refusal)
+        if refusal is not None:
+            self._conversation.send(frame("refused", refusal))
+            self._conversation.close(refusal.message)
             return
         self._guest = guest
         self._lobby.welcome(guest)

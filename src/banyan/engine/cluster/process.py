@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -43,12 +43,22 @@ RETRY: Final = "Retry in a few seconds: the group forms again when all hosts are
 
 
 class ClusterProcess(EngineProcess):
-    """See the module; ``start`` begins to form the group."""
+    """See the module; ``start`` begins to form the group. ``on_event`` is told, for a person, when
+    the group is lost and when it runs again."""
 
-    def __init__(self, path: Path, config: EngineConfig, head: Head, *, name: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: EngineConfig,
+        head: Head,
+        *,
+        name: str,
+        on_event: Callable[[str], None] = lambda _: None,
+    ) -> None:
         super().__init__(path, config)
         self._head = head
         self._name = name
+        self._on_event = on_event
         self._ending = Context()
         self._trouble: BanyanError | None = None
         self._ready = threading.Event()
@@ -66,7 +76,7 @@ class ClusterProcess(EngineProcess):
 
     def wait_ready(self, context: Context) -> None:
         """Wait until the group runs. Raises what ``context.check`` raises, and whatever keeps it
-        from being formed."""
+        from being formed while all hosts are here; one that has gone is awaited."""
         self.start()
         while not self._ready.wait(LOOK_S):
             context.check()
@@ -89,12 +99,19 @@ class ClusterProcess(EngineProcess):
             except Cancelled:
                 return
             except BanyanError as error:
-                self._trouble = error
+                self._lose(error)
             except (OSError, ValueError, ArithmeticError, subprocess.SubprocessError) as error:
-                self._trouble = ClusterError(f"The group cannot be formed: {error}.")
-            self._ready.clear()
-            self._head.fail(str(self._trouble))
+                self._lose(ClusterError(f"The group cannot be formed: {error}."))
             self._ending.cancel.wait(AGAIN_S)
+
+    def _lose(self, error: BanyanError) -> None:
+        """The group is gone, for that reason."""
+        self._ready.clear()
+        self._head.fail(str(error))
+        awaited = self._head.awaited
+        self._trouble = None if awaited else error
+        if not self._ending.cancel.is_set():
+            self._on_event(f"The cluster is down. {error} {awaited}".strip())
 
     def _run_once(self) -> None:
         """Form the group and stay until it is lost; raises why."""
@@ -120,6 +137,7 @@ class ClusterProcess(EngineProcess):
             self._head.lead(RankState(rank=0, state="ready", pid=link.pid), self._rss)
             self._trouble = None
             self._ready.set()
+            self._on_event("The cluster is ready.")
         self._head.progress(link.progress)
         silence, allowed = link.silence_s, SILENCE_S if link.is_ready else LOADING_SILENCE_S
         if silence > allowed:
@@ -185,8 +203,6 @@ class ClusterProcess(EngineProcess):
         return ClusterDown(cause, remedy=RETRY) if cause else error
 
     def _down(self) -> ClusterDown:
-        missing = self._head.missing
-        cause = self._head.cause or (str(self._trouble) if self._trouble else "")
-        if missing > 0:
-            cause = f"{cause} {missing} of its hosts have yet to join.".strip()
+        trouble = "" if self._trouble is None else str(self._trouble)
+        cause = f"{self._head.cause or trouble} {self._head.awaited}".strip()
         return ClusterDown(f"The cluster is not ready. {cause or 'It is forming.'}", remedy=RETRY)
