@@ -1,7 +1,8 @@
 """Arithmetic: the sum of several buffers, added up in float32 and rounded once at the end.
 
-The numpy form is the reference and needs nothing else. Where torch is loaded its kernels do the
-same, bit for bit, several times faster for bfloat16, which numpy does not know.
+The numpy form is the reference and needs nothing else. For half precision torch's kernels, where
+torch is loaded, give the same numbers bit for bit and several times faster; what is not a number
+stays that, with other bits.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def add(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
 
     Views are of format "B", equally long, and hold whole numbers.
     """
-    if "torch" in sys.modules:
+    if kind == "float32":
+        _add_float32(parts, out)
+    elif "torch" in sys.modules:
         _add_torch(parts, out, kind)
     else:
         add_reference(parts, out, kind)
@@ -31,11 +34,12 @@ def add(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
 
 def add_reference(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
     """The same with numpy alone."""
-    total = widened(parts[0], kind).copy()
-    for part in parts[1:]:
-        total += widened(part, kind)
-    target = np.frombuffer(out, dtype=np.uint8)
-    target[:] = narrowed(total, kind).view(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = widened(parts[0], kind).copy()
+        for part in parts[1:]:
+            total += widened(part, kind)
+        target = np.frombuffer(out, dtype=np.uint8)
+        target[:] = narrowed(total, kind).view(np.uint8)
 
 
 def widened(part: memoryview, kind: NumberKind) -> NDArray[np.float32]:
@@ -60,6 +64,20 @@ def narrowed(total: NDArray[np.float32], kind: NumberKind) -> NDArray[np.generic
     return np.where(quiet, (bits >> 16) | 0x40, rounded).astype(np.uint16)
 
 
+def _add_float32(parts: Sequence[memoryview], out: memoryview) -> None:
+    *early, last = (np.frombuffer(part, dtype=np.float32) for part in parts)
+    target = np.frombuffer(out, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not early:
+            target[:] = last
+            return
+        total = early[0]
+        for number in early[1:]:
+            total = total + number
+        # The target is written at the very end, for it may be any of the parts.
+        np.add(total, last, out=target)
+
+
 def _add_torch(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -> None:
     import torch
 
@@ -68,12 +86,11 @@ def _add_torch(parts: Sequence[memoryview], out: memoryview, kind: NumberKind) -
     dtype = getattr(torch, kind)
     views = [torch.frombuffer(part, dtype=dtype) for part in parts]
     target = torch.frombuffer(out, dtype=dtype)
-    if kind == "float32":
-        total = views[0] + views[1] if len(views) > 1 else views[0]
-        for view in views[2:]:
-            total.add_(view)
-    else:
-        total = views[0].float()
-        for view in views[1:]:
-            total.add_(view)
+    if len(views) == 2:
+        torch.add(views[0], views[1], out=target)  # in float32 inside, rounded once
+        return
+    total = views[0].float()
+    term = torch.empty_like(total)
+    for view in views[1:]:
+        total.add_(term.copy_(view))  # adding the short numbers themselves is slower
     target.copy_(total)
