@@ -4,8 +4,9 @@
 
 Hosts are network namespaces at 1 Gbit/s. The algorithms take turns in rounds; even rounds decide
 which single one is best, odd rounds give the regret: auto's time over that one's. ``bound_us`` is
-the alpha-beta bound of ``plan/collectives.py`` with the configured bandwidth and delay. ``gloo`` is
-torch's own, without added delay.
+the alpha-beta bound of ``plan/collectives.py`` with the configured bandwidth and delay,
+``predicted_us`` its model of the algorithm on the links as measured. ``gloo`` is torch's own,
+without added delay.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ class Bench:
         best = min(even, key=even.__getitem__)
         for name, runs in times.items():
             row = dict(self._row(size, delay_ms, name, runs))
+            predicted = pick["predicted_us"]
+            row["predicted_us"] = predicted[pick["name"] if name == "auto" else name]
             if name == "auto":
                 row |= {
                     "chosen": pick["name"],
@@ -156,6 +159,7 @@ class Bench:
             "algorithm": name,
             "median_us": statistics.median(runs) * 1e6,
             "bound_us": bound_s(size, ranks) * 1e6,
+            "predicted_us": None,
             "chosen": None,
             "regret": None,
             "overhead_us": None,
@@ -215,9 +219,13 @@ class RankProcess:
         auto = Auto(self.group, list(singles.values()))
         self.collectives = {**singles, "auto": auto}
         return {
-            str(size): {"name": auto.pick(size), "overhead_us": _overhead_us(auto, size)}
+            str(size): {
+                "name": auto.pick(size),
+                "overhead_us": _overhead_us(auto, size),
+                "predicted_us": {name: auto.predicted_s(name, size) * 1e6 for name in singles},
+            }
             for size in SIZES
-        } | {"choices": [asdict(choice) for choice in auto.choices()]}
+        }
 
     def measure(self, size: int, rounds: int, seconds: float) -> dict[str, list[float]]:
         buffer = Buffer(memoryview(bytearray(size)), "float32")
@@ -251,6 +259,7 @@ class RankProcess:
         return times
 
     def run_gloo(self, size: int) -> dict[str, list[float]]:
+        os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # addresses here have no names to be found
         import torch
         import torch.distributed as dist
 

@@ -14,6 +14,8 @@ from banyan.engine.comm import auto
 from banyan.engine.comm.auto import SIZES, Auto
 from banyan.engine.comm.collective import Buffer
 from banyan.engine.comm.collectives import COLLECTIVES
+from banyan.engine.comm.compress import CompressedExchange
+from banyan.engine.comm.exchange import Exchange
 from banyan.engine.comm.group import Group
 
 
@@ -122,6 +124,15 @@ def test_the_choices_are_shown_with_what_the_model_said() -> None:
             assert choice.algorithm == chooser.pick(choice.size_bytes)
             assert choice.measured_s > 0
             assert choice.predicted_s > 0
+
+
+def test_a_payload_is_predicted_by_the_bytes_it_has_on_the_wire() -> None:
+    def work(group: Group) -> Auto:
+        return Auto(group, [Exchange(group), CompressedExchange(group, "int8")])
+
+    for chooser in at_once(make_groups((1, 1)), work):
+        exact = chooser.predicted_s("exchange", 64 << 20)
+        assert chooser.predicted_s("exchange+int8", 64 << 20) < 0.3 * exact
 
 
 @pytest.mark.parametrize("hosts", [(1,), (2, 1)], ids=str)

@@ -43,7 +43,7 @@ def bound(payload: str, numbers: Numbers) -> NDArray[np.float64]:
     """How far off each number of one host's sum may arrive."""
     exact = np.abs(numbers.astype(np.float64))
     if payload == "bf16":
-        return exact * 2.0**-8 * (1 + 1e-6)
+        return exact * 2.0**-8 * (1 + 1e-6) + 1e-40
     pad = np.zeros(-len(exact) % GROUP)
     largest = np.concatenate([exact, pad]).reshape(-1, GROUP).max(axis=1)
     return np.repeat(largest, GROUP)[: len(exact)] / 254 * (1 + 1e-5) + 1e-28

@@ -8,14 +8,15 @@ interpolated, and the first rank's table decides, so that all ranks choose alike
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from banyan.core.layout import LinkFacts
 from banyan.engine.comm.collective import Buffer, Collective
+from banyan.engine.comm.compress import CompressedExchange
+from banyan.engine.comm.exchange import Exchange
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.measure import Matrix, agreed, measure_links
 from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s, cheapest
@@ -85,20 +86,28 @@ class Auto:
 
     def _choice(self, size: int) -> Choice:
         name = self.pick(size)
-        model = name.partition("+")[0]
-        predicted = all_reduce_s(model, size, self._ranks) if model in ALGORITHMS else 0.0
         return Choice(
             size_bytes=size,
             algorithm=name,
             measured_s=_at(self._table[name], size),
-            predicted_s=predicted,
+            predicted_s=self.predicted_s(name, size),
         )
+
+    def predicted_s(self, name: str, size_bytes: int) -> float:
+        """What the model says of a candidate on the links that were measured; 0 where it knows
+        nothing of it."""
+        candidate, ranks = self._candidates[name], self._ranks
+        if isinstance(candidate, CompressedExchange):
+            shorter = candidate.wire_bytes(max(size_bytes, 4)) / max(size_bytes, 4)
+            remote = replace(ranks.remote, bandwidth=ranks.remote.bandwidth / shorter)
+            return all_reduce_s(Exchange.name, size_bytes, replace(ranks, remote=remote))
+        return all_reduce_s(name, size_bytes, ranks) if name in ALGORITHMS else 0.0
 
 
 def _calibrated(
     group: Group, candidates: Sequence[Collective], ranks: Ranks
 ) -> dict[str, dict[int, float]]:
-    """Median seconds of each candidate at each size that the budget allowed."""
+    """Seconds of each candidate at each size that the budget allowed."""
     table: dict[str, dict[int, float]] = {candidate.name: {} for candidate in candidates}
     alive = list(candidates)
     spent = 0.0
@@ -131,7 +140,7 @@ def _may_catch_up(name: str, size: int, ranks: Ranks) -> bool:
 def _timed(
     group: Group, candidates: Sequence[Collective], size: int, spent: float
 ) -> tuple[dict[str, float], float]:
-    """The medians at one size, each of the rank that took longest, and the time used so far."""
+    """What each takes at one size, on the rank where it takes longest, and the time used so far."""
     buffer = Buffer(memoryview(bytearray(size)), "float32")
     # One after the other, so that a rank that is let go early cannot start the next one early.
     repeats = SHORT_RUNS if size <= SHORT_BYTES else 1
@@ -153,15 +162,20 @@ def _timed(
         mine = {
             "again": rounds < LEAST_ROUNDS or (rounds < MOST_RUNS and used < share),
             "used": used,
-            "medians": {name: statistics.median(times or [0.0]) for name, times in runs.items()},
+            "seconds": {name: _lower_quartile(times) for name, times in runs.items()},
         }
         word = agreed(group, mine, _slowest_rank)
-    return word["medians"], word["used"]
+    return word["seconds"], word["used"]
+
+
+def _lower_quartile(times: Sequence[float]) -> float:
+    """Other work on the same cores only ever adds, so the quicker runs say more."""
+    return sorted(times)[len(times) // 4] if times else 0.0
 
 
 def _slowest_rank(words: list[dict[str, Any]]) -> dict[str, Any]:
-    medians = [word["medians"] for word in words]
-    return words[0] | {"medians": {name: max(m[name] for m in medians) for name in medians[0]}}
+    seconds = [word["seconds"] for word in words]
+    return words[0] | {"seconds": {name: max(s[name] for s in seconds) for name in seconds[0]}}
 
 
 def _at(points: Mapping[int, float], size: int) -> float:
