@@ -1,64 +1,84 @@
 """Cost: how long a step takes on given machines, with a name for every part of it.
 
-A roofline per rank (products at the device's rate, or weights and keys at its bandwidth, whichever
-is slower), the All-Reduces of tensor parallel by the alpha-beta model, and the hops and bubbles of
-a pipeline. Prefill and decoding are priced apart, for what binds them differs. What overlaps is
-left out: a price is an upper bound where sums hide behind products.
+A roofline per rank (products at the device's rate, weights and keys at its bandwidth, streamed
+weights over its link to the host's memory: whichever is slowest), the All-Reduces of tensor
+parallel by the alpha-beta model, and the hops and bubbles of a pipeline. Prefill and decoding are
+priced apart, for what binds them differs. Sums that hide behind products are charged in full: a
+price is an upper bound there. Roofline: Williams, Waterman and Patterson 2009.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from banyan.core.layout import DeviceFacts, Facts, Layout, LinkFacts, ModelShape, Share, Stage
+from banyan.core.layout import DeviceFacts, Facts, Layout, LinkFacts, ModelShape, Stage
 from banyan.plan.collectives import Ranks, cheapest
 from banyan.plan.sizes import (
     WeightKind,
     active_parameters,
-    end_parameters,
+    head_parameters,
     kv_bytes,
-    weight_bytes,
+    read_bytes,
+    seen_positions,
 )
 
 MICRO_BATCH_TOKENS: Final = 256
+"""Rows that travel a pipeline at a time."""
 STEP_OVERHEAD_S: Final = 5e-4
 """Fixed cost of a step of several ranks: plan, gathering, sampling."""
 ACTIVATION_BYTES: Final = 2
+NOTHING: Final[Mapping[int, int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """Seconds, and where they go."""
 
     compute_s: float = 0.0
     memory_s: float = 0.0
+    stream_s: float = 0.0
     sums_s: float = 0.0
     hops_s: float = 0.0
     overhead_s: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return self.compute_s + self.memory_s + self.sums_s + self.hops_s + self.overhead_s
+        busy_s = self.compute_s + self.memory_s + self.stream_s
+        return busy_s + self.sums_s + self.hops_s + self.overhead_s
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """The seconds by what they are spent on, in words."""
+        return {
+            "products": self.compute_s,
+            "reading weights and keys": self.memory_s,
+            "waiting for streamed weights": self.stream_s,
+            "sums between ranks": self.sums_s,
+            "hops between stages": self.hops_s,
+            "fixed costs": self.overhead_s,
+        }
 
     def __add__(self, other: Price) -> Price:
         return Price(
-            self.compute_s + other.compute_s,
-            self.memory_s + other.memory_s,
-            self.sums_s + other.sums_s,
-            self.hops_s + other.hops_s,
-            self.overhead_s + other.overhead_s,
+            compute_s=self.compute_s + other.compute_s,
+            memory_s=self.memory_s + other.memory_s,
+            stream_s=self.stream_s + other.stream_s,
+            sums_s=self.sums_s + other.sums_s,
+            hops_s=self.hops_s + other.hops_s,
+            overhead_s=self.overhead_s + other.overhead_s,
         )
 
     def times(self, factor: float) -> Price:
         return Price(
-            self.compute_s * factor,
-            self.memory_s * factor,
-            self.sums_s * factor,
-            self.hops_s * factor,
-            self.overhead_s * factor,
+            compute_s=self.compute_s * factor,
+            memory_s=self.memory_s * factor,
+            stream_s=self.stream_s * factor,
+            sums_s=self.sums_s * factor,
+            hops_s=self.hops_s * factor,
+            overhead_s=self.overhead_s * factor,
         )
 
 
@@ -68,6 +88,8 @@ class Machines:
     def __init__(self, facts: Facts, ranks: Sequence[tuple[int, int]]) -> None:
         self.facts = facts
         self.ranks = tuple(ranks)
+        self._devices = [facts.hosts[host].devices[device] for host, device in self.ranks]
+        self._between: dict[tuple[int, ...], Ranks] = {}
 
     @classmethod
     def all_of(cls, facts: Facts) -> Machines:
@@ -78,11 +100,25 @@ class Machines:
         )
 
     def device(self, rank: int) -> DeviceFacts:
-        host, device = self.ranks[rank]
-        return self.facts.hosts[host].devices[device]
+        return self._devices[rank]
+
+    def hosts(self, ranks: Sequence[int]) -> list[int]:
+        """The hosts of these ranks, each once."""
+        return list(dict.fromkeys(self.ranks[rank][0] for rank in ranks))
 
     def between(self, ranks: Sequence[int]) -> Ranks:
         """The ranks of a stage as the cost of a sum sees them."""
+        key = tuple(ranks)
+        if key not in self._between:
+            self._between[key] = self._joined(key)
+        return self._between[key]
+
+    def link(self, one: int, other: int) -> LinkFacts:
+        """From rank to rank."""
+        a, b = self.ranks[one][0], self.ranks[other][0]
+        return self.facts.hosts[a].local if a == b else self.facts.links[a][b]
+
+    def _joined(self, ranks: Sequence[int]) -> Ranks:
         hosts = [self.ranks[rank][0] for rank in ranks]
         distinct = sorted(set(hosts))
         pairs = [self.facts.links[i][j] for i in distinct for j in distinct if i != j]
@@ -94,11 +130,6 @@ class Machines:
             local=local,
         )
 
-    def link(self, one: int, other: int) -> LinkFacts:
-        """From rank to rank."""
-        a, b = self.ranks[one][0], self.ranks[other][0]
-        return self.facts.hosts[a].local if a == b else self.facts.links[a][b]
-
 
 def prefill(
     shape: ModelShape,
@@ -108,23 +139,33 @@ def prefill(
     *,
     prompt: int,
     batch: int = 1,
+    step_rows: int = 0,
+    streamed: Mapping[int, int] = NOTHING,
 ) -> Price:
-    """The first token of ``batch`` prompts of ``prompt`` tokens: every stage, micro-batch after
-    micro-batch, the slowest setting the pace."""
+    """The first token of ``batch`` prompts of ``prompt`` tokens, ``step_rows`` at a time (0: all).
+
+    In a pipeline the micro-batches of a step follow each other through the stages, the slowest
+    setting the pace; the next step begins when the last has ended. ``streamed`` are the bytes that
+    pass through a rank in each step.
+    """
     rows = prompt * batch
+    steps = -(-rows // step_rows) if step_rows else 1
+    rows_of_step = rows / steps
     stages = layout.stages
-    if len(stages) == 1:
-        return _prefill_stage(shape, kind, stages[0], machines, rows, prompt) + _step(layout)
-    pieces = -(-rows // MICRO_BATCH_TOKENS)
-    piece = rows / pieces
-    prices = [_prefill_stage(shape, kind, stage, machines, piece, prompt) for stage in stages]
+    pieces = -(-rows // (steps * MICRO_BATCH_TOKENS)) if len(stages) > 1 else 1
+    piece = rows_of_step / pieces
+
+    def through(stage: Stage) -> Price:
+        moved = {rank: streamed.get(rank, 0) / pieces for rank in stage.ranks}
+        return prefill_stage(shape, kind, stage, machines, rows=piece, prompt=prompt, moved=moved)
+
+    prices = [through(stage) for stage in stages]
     hops = [_hop(shape, machines, before, after, piece) for before, after in pairwise(stages)]
-    through = _total(prices) + Price(hops_s=sum(hops))
     pace = max(prices, key=lambda price: price.seconds)
-    slowest_hop = max(hops)
-    if slowest_hop > pace.seconds:
-        pace = Price(hops_s=slowest_hop)
-    return through + pace.times(pieces - 1) + _step(layout)
+    if hops and max(hops) > pace.seconds:
+        pace = Price(hops_s=max(hops))
+    step = _total(prices) + Price(hops_s=sum(hops)) + pace.times(pieces - 1) + _step(layout)
+    return step.times(steps)
 
 
 def decode(
@@ -135,110 +176,99 @@ def decode(
     *,
     context: int,
     batch: int = 1,
+    streamed: Mapping[int, int] = NOTHING,
 ) -> Price:
     """One step of one new token for each of ``batch`` sequences of ``context`` tokens, from the
-    first stage to the last."""
+    first stage to the last. The next step needs these tokens, so stages take turns."""
     price = _step(layout)
     for number, stage in enumerate(layout.stages):
-        price += _decode_stage(shape, kind, stage, machines, context, batch)
+        price += decode_stage(
+            shape, kind, stage, machines, context=context, batch=batch, moved=streamed
+        )
         if number:
             before = layout.stages[number - 1]
             price += Price(hops_s=_hop(shape, machines, before, stage, batch))
     return price
 
 
-def decode_tokens_per_s(
+def prefill_stage(
     shape: ModelShape,
     kind: WeightKind,
-    layout: Layout,
+    stage: Stage,
+    machines: Machines,
+    *,
+    rows: float,
+    prompt: int,
+    moved: Mapping[int, float] = NOTHING,
+) -> Price:
+    """One piece of ``rows`` tokens of prompts of ``prompt`` tokens through one stage."""
+    slowest = Price()
+    for rank, share in zip(stage.ranks, stage.shares, strict=True):
+        # Causality hides half of the scores; scores and weighted values are two products.
+        seen = seen_positions(shape, share.layers, -(-prompt // 2))
+        attention = 4 * rows * seen * share.heads.size * shape.head_dim
+        products = 2 * rows * share.layers.size * active_parameters(shape, share)
+        bound = _bound(
+            machines.device(rank),
+            products=products + attention,
+            read=read_bytes(shape, share, kind, rows=int(rows)),
+            moved=moved.get(rank, 0),
+        )
+        slowest = max(slowest, bound, key=_seconds)
+    return slowest + _beside(shape, stage, machines, rows)
+
+
+def decode_stage(
+    shape: ModelShape,
+    kind: WeightKind,
+    stage: Stage,
     machines: Machines,
     *,
     context: int,
     batch: int,
-) -> float:
-    """Tokens per second of one replica with ``batch`` sequences, which a pipeline divides so that
-    each stage has some of them."""
-    stages = len(layout.stages)
-    if stages == 1 or batch < stages:
-        price = decode(shape, kind, layout, machines, context=context, batch=batch)
-        return batch / price.seconds
-    each = -(-batch // stages)
-    slowest = max(
-        _decode_stage(shape, kind, stage, machines, context, each).seconds
-        for stage in layout.stages
-    )
-    return batch / (stages * (slowest + STEP_OVERHEAD_S))
-
-
-def streamed_decode(
-    shape: ModelShape, share: Share, kind: WeightKind, device: DeviceFacts, *, batch: int
+    moved: Mapping[int, float] = NOTHING,
 ) -> Price:
-    """One step of a device that holds only a window of the layers: all weights cross its link."""
-    moved = weight_bytes(shape, share, kind) / device.copy_bandwidth
-    flops = 2 * batch * share.layers.size * active_parameters(shape, share) / device.flops
-    return Price(memory_s=max(0.0, moved - flops), compute_s=flops)
-
-
-def _prefill_stage(
-    shape: ModelShape,
-    kind: WeightKind,
-    stage: Stage,
-    machines: Machines,
-    rows: float,
-    prompt: int,
-) -> Price:
-    """One piece of ``rows`` tokens through one stage."""
-    layers = stage.shares[0].layers.size
-    computing, reading = 0.0, 0.0
-    for rank, share in zip(stage.ranks, stage.shares, strict=True):
-        device = machines.device(rank)
-        products = 2 * rows * layers * active_parameters(shape, share)
-        # Half of the scores are hidden by causality; scores and weighted values are two products.
-        attention = 2 * rows * prompt * layers * share.heads.size * shape.head_dim
-        computing = max(computing, (products + attention) / device.flops)
-        weights = weight_bytes(shape, share, kind) / device.weight_bandwidth
-        reading = max(reading, weights)
-    overhead = layers * max(machines.device(rank).layer_overhead_s for rank in stage.ranks)
-    bound = Price(compute_s=computing) if computing >= reading else Price(memory_s=reading)
-    sums = _sums(shape, stage, machines, rows)
-    return bound + Price(sums_s=sums, overhead_s=overhead)
-
-
-def _decode_stage(
-    shape: ModelShape,
-    kind: WeightKind,
-    stage: Stage,
-    machines: Machines,
-    context: int,
-    batch: int,
-) -> Price:
-    layers = stage.shares[0].layers.size
+    """One new token for each of ``batch`` sequences through one stage."""
     slowest = Price()
+    item = 4 if kind == "fp32" else ACTIVATION_BYTES
     for rank, share in zip(stage.ranks, stage.shares, strict=True):
-        device = machines.device(rank)
-        head = end_parameters(shape, share) if share.layers.end == shape.layers else 0
-        read = weight_bytes(shape, share, kind)
-        keys = kv_bytes(shape, share, tokens=context, sequences=batch)
-        products = 2 * batch * (layers * active_parameters(shape, share) + head)
-        reading = (read + keys) / device.weight_bandwidth
-        computing = products / device.flops
-        bound = Price(memory_s=reading) if reading >= computing else Price(compute_s=computing)
-        slowest = max(slowest, bound, key=lambda price: price.seconds)
-    overhead = layers * max(machines.device(rank).layer_overhead_s for rank in stage.ranks)
-    return slowest + Price(sums_s=_sums(shape, stage, machines, batch), overhead_s=overhead)
+        keys = kv_bytes(shape, share, tokens=context, sequences=batch, item_bytes=item)
+        seen = seen_positions(shape, share.layers, context)
+        parameters = share.layers.size * active_parameters(shape, share)
+        parameters += head_parameters(shape, share)
+        bound = _bound(
+            machines.device(rank),
+            products=batch * (2 * parameters + 4 * seen * share.heads.size * shape.head_dim),
+            read=read_bytes(shape, share, kind, rows=batch) + keys,
+            moved=moved.get(rank, 0),
+        )
+        slowest = max(slowest, bound, key=_seconds)
+    return slowest + _beside(shape, stage, machines, batch)
 
 
-def _sums(shape: ModelShape, stage: Stage, machines: Machines, rows: float) -> float:
-    """The All-Reduces of a stage: two a layer, one for the embedding."""
+def _bound(device: DeviceFacts, *, products: float, read: float, moved: float) -> Price:
+    """What one rank's device is busy with; streamed weights come while it computes."""
+    computing, reading = products / device.flops, read / device.weight_bandwidth
+    waiting = max(0.0, moved / device.copy_bandwidth - max(computing, reading))
+    if computing >= reading:
+        return Price(compute_s=computing, stream_s=waiting)
+    return Price(memory_s=reading, stream_s=waiting)
+
+
+def _beside(shape: ModelShape, stage: Stage, machines: Machines, rows: float) -> Price:
+    """The All-Reduces of a stage (two a layer; one for the embedding, or to share what came from
+    the stage before), and fixed costs."""
+    layers = stage.shares[0].layers
+    overhead = layers.size * max(machines.device(rank).layer_overhead_s for rank in stage.ranks)
     if len(stage.ranks) == 1:
-        return 0.0
-    share = stage.shares[0]
-    count = 2 * share.layers.size + (share.layers.begin == 0)
+        return Price(overhead_s=overhead)
     size = int(rows * shape.hidden * ACTIVATION_BYTES)
-    return count * cheapest(size, machines.between(stage.ranks))[1]
+    each = cheapest(size, machines.between(stage.ranks))[1]
+    return Price(sums_s=(2 * layers.size + 1) * each, overhead_s=overhead)
 
 
 def _hop(shape: ModelShape, machines: Machines, before: Stage, after: Stage, rows: float) -> float:
+    """From the first rank of a stage to that of the next."""
     link = machines.link(before.ranks[0], after.ranks[0])
     return link.latency_s + rows * shape.hidden * ACTIVATION_BYTES / link.bandwidth
 
@@ -252,6 +282,10 @@ def _total(prices: Sequence[Price]) -> Price:
     for price in prices:
         total += price
     return total
+
+
+def _seconds(price: Price) -> float:
+    return price.seconds
 
 
 def _slowest(links: Sequence[LinkFacts]) -> LinkFacts:

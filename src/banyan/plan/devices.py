@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from banyan.core.errors import InputError
-from banyan.core.layout import DeviceFacts, Facts, HostFacts, LinkFacts
+from banyan.core.layout import DeviceFacts, DeviceKind, Facts, HostFacts, LinkFacts
 from banyan.plan.hosts import DEFAULT_LINK, HostsFile, HostSpec
 
 GB: Final = 10**9
@@ -17,72 +17,112 @@ CARD_CORES: Final = 2
 """Cores that the card ``cpu`` is measured on."""
 CARD_LINK: Final = LinkFacts(latency_s=3e-5, bandwidth=10e9)
 """Cards of one host over PCIe 3 x16, less what copies cost."""
+MATRIX_SHARE: Final = 0.6
+"""Part of a data sheet's matrix rate that large products attain."""
+READ_SHARE: Final = 0.8
+"""Part of a data sheet's memory bandwidth that a decoding step attains."""
 
-# Attained rates: about 60 % of the data sheet's matrix rate, 80 % of its memory bandwidth.
+
+def _card(
+    name: str,
+    kind: DeviceKind,
+    *,
+    memory_gb: float,
+    tflops: float,
+    read_gb_s: float,
+    copy_gb_s: float,
+    layer_overhead_s: float,
+) -> DeviceFacts:
+    """Attained rates: TFLOP/s of products, GB/s of reading, GB/s from the host's memory (or, for a
+    processor, from its disk)."""
+    return DeviceFacts(
+        kind=kind,
+        name=name,
+        memory_bytes=int(memory_gb * GB),
+        flops=tflops * 1e12,
+        weight_bandwidth=read_gb_s * 1e9,
+        copy_bandwidth=copy_gb_s * 1e9,
+        layer_overhead_s=layer_overhead_s,
+    )
+
+
+def _nvidia(
+    name: str, *, memory_gb: float, tflops: float, read_gb_s: float, pcie: int
+) -> DeviceFacts:
+    """From a data sheet: dense fp16 with fp32 sums, memory bandwidth, generation of PCIe x16 (of
+    which pinned copies attain 11, 22 or 44 GB/s)."""
+    return _card(
+        name,
+        "cuda",
+        memory_gb=memory_gb,
+        tflops=MATRIX_SHARE * tflops,
+        read_gb_s=READ_SHARE * read_gb_s,
+        copy_gb_s=11 * 2 ** (pcie - 3),
+        layer_overhead_s=1e-4,
+    )
+
+
 CARDS: Final[Mapping[str, DeviceFacts]] = {
-    # NVIDIA's data sheets: memory, fp16 tensor rate with fp32 sums, bandwidth.
-    "rtx2080ti": DeviceFacts(
-        kind="cuda",
-        name="rtx2080ti",
-        memory_bytes=11 * GB,
-        flops=0.6 * 56.9e12,
-        weight_bandwidth=0.8 * 616e9,
-        copy_bandwidth=11e9,
-        layer_overhead_s=1e-4,
-    ),
-    "rtx3060": DeviceFacts(
-        kind="cuda",
-        name="rtx3060",
-        memory_bytes=12 * GB,
-        flops=0.6 * 51e12,
-        weight_bandwidth=0.8 * 360e9,
-        copy_bandwidth=20e9,
-        layer_overhead_s=1e-4,
-    ),
-    "rtx4090": DeviceFacts(
-        kind="cuda",
-        name="rtx4090",
-        memory_bytes=24 * GB,
-        flops=0.6 * 165e12,
-        weight_bandwidth=0.8 * 1008e9,
-        copy_bandwidth=22e9,
-        layer_overhead_s=1e-4,
-    ),
-    # Measured: 778 TFLOP/s in bf16, 3.0 TB/s device to device, 54.7 GB/s pinned.
-    "h100": DeviceFacts(
-        kind="cuda",
-        name="h100",
-        memory_bytes=80 * GB,
-        flops=778e12,
-        weight_bandwidth=2.4e12,
-        copy_bandwidth=54.7e9,
-        layer_overhead_s=3e-4,
-    ),
-    # Measured on two cores of a server with AVX-512 BF16.
-    "cpu": DeviceFacts(
-        kind="cpu",
-        name="cpu",
-        memory_bytes=16 * GB,
-        flops=4e11,
-        weight_bandwidth=20e9,
-        copy_bandwidth=1.5e9,
-        layer_overhead_s=2e-4,
-    ),
-    # Raspberry Pi 5: LPDDR4X-4267 of 17 GB/s, four Cortex-A76 at 2.4 GHz in fp32.
-    "pi5": DeviceFacts(
-        kind="cpu",
-        name="pi5",
-        memory_bytes=8 * GB,
-        flops=6e10,
-        weight_bandwidth=9e9,
-        copy_bandwidth=0.4e9,
-        layer_overhead_s=5e-4,
-    ),
+    card.name: card
+    for card in (
+        # NVIDIA Turing architecture whitepaper, table of the Founders Edition.
+        _nvidia("rtx2080ti", memory_gb=11, tflops=56.9, read_gb_s=616, pcie=3),
+        # NVIDIA Ampere GA102 whitepaper: GeForce sums in fp32 at half the tensor rate.
+        _nvidia("rtx3060", memory_gb=12, tflops=25.5, read_gb_s=360, pcie=4),
+        _nvidia("rtx3090", memory_gb=24, tflops=71, read_gb_s=936, pcie=4),
+        # NVIDIA Ada whitepaper.
+        _nvidia("rtx4090", memory_gb=24, tflops=165, read_gb_s=1008, pcie=4),
+        # NVIDIA's data sheets of the L4, and of the A100 with 80 GB over SXM.
+        _nvidia("l4", memory_gb=24, tflops=121, read_gb_s=300, pcie=4),
+        _nvidia("a100", memory_gb=80, tflops=312, read_gb_s=2039, pcie=4),
+        # Measured: bf16 products, memory (3.0 TB/s, less what a step of small kernels loses),
+        # pinned copies; a step launches its kernels one by one.
+        _card(
+            "h100",
+            "cuda",
+            memory_gb=80,
+            tflops=778,
+            read_gb_s=2400,
+            copy_gb_s=54.7,
+            layer_overhead_s=3e-4,
+        ),
+        _card(
+            "h200",
+            "cuda",
+            memory_gb=141,
+            tflops=790,
+            read_gb_s=3200,
+            copy_gb_s=55,
+            layer_overhead_s=3e-4,
+        ),
+        # Measured on two cores of a server with AVX-512 BF16; its disk read directly.
+        _card(
+            "cpu",
+            "cpu",
+            memory_gb=16,
+            tflops=0.4,
+            read_gb_s=20,
+            copy_gb_s=1.5,
+            layer_overhead_s=2e-4,
+        ),
+        # Raspberry Pi 5: LPDDR4X-4267 over 32 bit (17 GB/s), four Cortex-A76 at 2.4 GHz with two
+        # 128-bit units each (154 GFLOP/s in fp32); about half of either is attained.
+        _card(
+            "pi5",
+            "cpu",
+            memory_gb=8,
+            tflops=0.06,
+            read_gb_s=9,
+            copy_gb_s=0.4,
+            layer_overhead_s=5e-4,
+        ),
+    )
 }
 
 
 def facts_of(file: HostsFile) -> Facts:
-    """What a hosts file says, with a card's numbers where it says nothing.
+    """What a hosts file says, with a card's numbers where it says nothing. Ranks of a host have a
+    graphics card each; of a processor they share cores and memory.
 
     Raises ``InputError`` for a device that has no card.
     """
@@ -100,13 +140,8 @@ def assumed(hosts: Sequence[tuple[str, int, int, int]]) -> Facts:
     card = CARDS["cpu"]
     found = []
     for name, ranks, cores, memory_bytes in hosts:
-        part = cores / ranks / CARD_CORES
-        device = replace(
-            card,
-            memory_bytes=memory_bytes // ranks,
-            flops=card.flops * part,
-            weight_bandwidth=card.weight_bandwidth * part,
-        )
+        part = replace(card, memory_bytes=memory_bytes)
+        device = _shared(part, ranks, speed=cores / CARD_CORES)
         found.append(HostFacts(name=name, devices=(device,) * ranks, local=SHARED_MEMORY))
     count = range(len(found))
     links = tuple(tuple(SHARED_MEMORY if i == j else DEFAULT_LINK for j in count) for i in count)
@@ -121,6 +156,21 @@ def _host(spec: HostSpec) -> HostFacts:
             remedy=f"For planning, name its card: {', '.join(CARDS)}.",
         )
     card = CARDS[name]
-    device = replace(card, memory_bytes=spec.memory_bytes or card.memory_bytes)
-    local = CARD_LINK if card.kind == "cuda" else SHARED_MEMORY
+    is_cuda = card.kind == "cuda"
+    device = card if is_cuda else _shared(card, spec.ranks)
+    if spec.memory_bytes:
+        device = replace(device, memory_bytes=spec.memory_bytes)
+    local = CARD_LINK if is_cuda else SHARED_MEMORY
     return HostFacts(name=spec.name, devices=(device,) * spec.ranks, local=local)
+
+
+def _shared(card: DeviceFacts, ranks: int, *, speed: float = 1.0) -> DeviceFacts:
+    """One of ``ranks`` equal parts of a device that is ``speed`` times as fast as its card."""
+    part = speed / ranks
+    return replace(
+        card,
+        memory_bytes=card.memory_bytes // ranks,
+        flops=card.flops * part,
+        weight_bandwidth=card.weight_bandwidth * part,
+        copy_bandwidth=card.copy_bandwidth / ranks,
+    )

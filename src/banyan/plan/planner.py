@@ -1,74 +1,47 @@
 """Planner: which layout of a model suits these machines, and why not the others. Read this first.
 
-candidates    replicas, tensor parallel, pipelines, both; on all machines or without the weakest
-sizes.py      what each rank must hold              -> fits, or not, with the arithmetic
-cost.py       first token, time between tokens, throughput
-plan          the best for each objective, and every other with its reason
+    arrangements.py   which devices could make up stages and replicas
+    balance.py        who gets how much: by speed, as far as memory goes
+      sizes.py          what each rank must hold      -> fits, or not, with the arithmetic
+    candidates.py     first token, time between tokens, throughput
+      cost.py           a roofline per rank, sums, hops, bubbles
+    plan              the best for each objective, and every other with its reason
+
+Replicas, pipelines and tensor parallel are priced in every combination that the devices allow,
+streaming only where nothing fits otherwise. ``choose_layout`` is what the engine calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from banyan.core.errors import PlanImpossible
-from banyan.core.layout import Facts, Layout, ModelShape, Objective, Stage, Workload
-from banyan.plan.cost import (
-    Machines,
-    Price,
-    decode,
-    decode_tokens_per_s,
-    prefill,
-    streamed_decode,
-)
-from banyan.plan.shares import pipeline, tensor_parallel, whole
-from banyan.plan.sizes import Need, WeightKind, in_words, need
+from banyan.core.layout import Facts, Layout, ModelShape, Objective, Workload
+from banyan.plan.arrangements import Arrangement, arrangements, whole_hosts
+from banyan.plan.candidates import Candidate, Pricer
+from banyan.plan.cost import Machines
+from banyan.plan.shares import tensor_parallel
+from banyan.plan.sizes import WeightKind, in_words
 
-USABLE: Final = 0.95
-"""Part of a device's memory that is planned with; drivers and fragments take the rest."""
-STEP_ROWS: Final = 512
 OBJECTIVES: Final[tuple[Objective, ...]] = ("throughput", "ttft", "itl")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A layout on some of the machines. ``needs`` and ``limits`` are by rank of one replica;
-    ``tokens_per_s`` counts new tokens of all replicas. ``reason`` says why it was not chosen."""
-
-    name: str
-    layout: Layout
-    hosts: tuple[str, ...]
-    needs: tuple[Need, ...]
-    limits: tuple[int, ...]
-    ttft: Price
-    itl: Price
-    tokens_per_s: float
-    is_streamed: bool = False
-    reason: str = ""
-
-    @property
-    def fits(self) -> bool:
-        return self.is_streamed or all(
-            each.total <= limit for each, limit in zip(self.needs, self.limits, strict=True)
-        )
-
-    def score(self, objective: Objective) -> float:
-        """Lower is better."""
-        if objective == "throughput":
-            return -self.tokens_per_s
-        return self.ttft.seconds if objective == "ttft" else self.itl.seconds
+EQUAL: Final = 1.005
+"""Ratio of two times up to which they are called equal."""
+SMALLER: Final[tuple[WeightKind, ...]] = ("bf16", "int8", "packed")
+"""Precisions to advise where nothing fits, from wide to narrow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``best`` by objective; ``rejected`` are all others, each with its reason."""
+    """``best`` by objective; ``rejected`` are all others, each with its reason. ``default`` is
+    tensor parallel over everything, where the model has heads enough for it."""
 
     workload: Workload
     kind: WeightKind
     best: dict[Objective, Candidate]
     rejected: tuple[Candidate, ...]
+    default: Candidate | None
 
     @property
     def chosen(self) -> Candidate:
@@ -76,184 +49,114 @@ class Plan:
 
 
 def plan(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Plan:
-    """The best layout for each objective. Raises ``PlanImpossible`` when nothing fits."""
-    found = list(_candidates(shape, kind, facts, workload))
+    """The best layout that the engine runs for each objective; one that it does not run only where
+    no other fits. Raises ``PlanImpossible`` when nothing fits."""
+    found = _found(shape, kind, facts, workload)
     fitting = [candidate for candidate in found if candidate.fits]
     if not fitting:
-        raise PlanImpossible(_shortfall(found), remedy="Use fewer bits, a shorter context, more.")
-    resident = [candidate for candidate in fitting if not candidate.is_streamed] or fitting
+        raise PlanImpossible(_shortfall(found), remedy=_remedy(shape, kind, facts, workload))
+    pool = [candidate for candidate in fitting if candidate.is_run] or fitting
     best = {
-        objective: min(resident, key=lambda candidate: candidate.score(objective))
+        objective: min(pool, key=lambda candidate: candidate.score(objective))
         for objective in OBJECTIVES
     }
     winner = best[workload.objective]
     rejected = [
-        _with_reason(candidate, winner, workload.objective)
+        replace(candidate, reason=_reason(candidate, winner, workload.objective))
         for candidate in found
         if candidate is not winner
     ]
-    return Plan(workload=workload, kind=kind, best=best, rejected=tuple(rejected))
+    everything = Arrangement(((Machines.all_of(facts).ranks,),))
+    default = next((each for each in found if each.arrangement == everything), None)
+    return Plan(workload=workload, kind=kind, best=best, rejected=tuple(rejected), default=default)
 
 
 def choose_layout(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Layout:
-    """The best layout that uses every rank, which is what an engine that was given them runs."""
-    ranks = len(Machines.all_of(facts).ranks)
-    usable = [
+    """The best layout that the engine can run on all of these ranks: one replica, each stage made
+    of whole hosts. Where none fits by this arithmetic, the one that comes nearest."""
+    pricer = Pricer(shape, kind, facts, workload)
+    found = [
         candidate
-        for candidate in _candidates(shape, kind, facts, workload)
-        if candidate.layout.ranks == ranks and candidate.layout.replicas == 1 and candidate.fits
+        for arrangement in whole_hosts(facts)
+        for candidate in pricer.candidates(arrangement)
     ]
-    if not usable:
-        return tensor_parallel(shape, _speeds(Machines.all_of(facts)))
-    return min(usable, key=lambda candidate: candidate.score(workload.objective)).layout
+    if not found:
+        return tensor_parallel(shape, _speeds(facts))  # raises, and says what is too few
+    fitting = [candidate for candidate in found if candidate.fits]
+    if not fitting:
+        return min(found, key=lambda candidate: candidate.tightest.excess).layout
+    return min(fitting, key=lambda candidate: candidate.score(workload.objective)).layout
 
 
-def _candidates(
+def _found(
     shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload
-) -> Iterator[Candidate]:
-    """Every layout that the model's heads and layers allow, on all machines and on fewer."""
-    for hosts in _host_sets(facts):
-        for layout, machines in _layouts(shape, facts, hosts):
-            yield _priced(shape, kind, layout, machines, workload)
-    yield _streamed(shape, kind, facts, workload)
+) -> list[Candidate]:
+    """Every candidate; with streamed weights as well, when none fits without."""
+    pricer = Pricer(shape, kind, facts, workload)
+    tried = list(arrangements(facts, requests=workload.concurrency))
+    found = [candidate for each in tried for candidate in pricer.candidates(each)]
+    if not any(candidate.fits for candidate in found):
+        streamed = [each for every in tried for each in pricer.candidates(every, streams=True)]
+        found += [candidate for candidate in streamed if candidate.is_streamed]
+    return found
 
 
-def _host_sets(facts: Facts) -> Iterator[tuple[int, ...]]:
-    """All hosts, then without the weakest, and so on down to the strongest alone."""
-    strength = [sum(device.flops for device in host.devices) for host in facts.hosts]
-    order = sorted(range(len(facts.hosts)), key=lambda host: -strength[host])
-    for count in range(len(order), 0, -1):
-        yield tuple(sorted(order[:count]))
+def _speeds(facts: Facts) -> list[float]:
+    return [device.weight_bandwidth for host in facts.hosts for device in host.devices]
 
 
-def _layouts(
-    shape: ModelShape, facts: Facts, hosts: Sequence[int]
-) -> Iterator[tuple[Layout, Machines]]:
-    ranks = [(h, d) for h in hosts for d in range(len(facts.hosts[h].devices))]
-    everything = Machines(facts, ranks)
-    by_host = [[rank for rank, (h, _) in enumerate(ranks) if h == host] for host in hosts]
-    speeds = _speeds(everything)
-    per_host = [[speeds[rank] for rank in group] for group in by_host]
-    single = Layout(stages=(_alone(shape),), replicas=len(ranks))
-    yield single, everything
-    attempts: list[Callable[[], Layout]] = []
-    if len(ranks) > 1:
-        attempts.append(partial(tensor_parallel, shape, speeds))
-    if len(hosts) > 1:
-        attempts.append(partial(pipeline, shape, per_host))
-        attempts.append(partial(_replicated, shape, per_host))
-    if len(ranks) > len(hosts):
-        attempts.append(partial(pipeline, shape, [[speed] for speed in speeds]))
-    for attempt in attempts:
-        try:
-            yield attempt(), everything
-        except PlanImpossible:
-            continue  # too few heads or layers for so many ranks
-
-
-def _alone(shape: ModelShape) -> Stage:
-    return Stage(ranks=(0,), shares=(whole(shape),))
-
-
-def _replicated(shape: ModelShape, per_host: Sequence[Sequence[float]]) -> Layout:
-    """One replica per host, its ranks splitting every layer; hosts count as the weakest."""
-    ranks = min(len(speeds) for speeds in per_host)
-    one = tensor_parallel(shape, [1.0] * ranks)
-    return Layout(stages=one.stages, replicas=len(per_host))
-
-
-def _speeds(machines: Machines) -> list[float]:
-    """Ranks get work in proportion to the bandwidth that decoding lives on."""
-    return [machines.device(rank).weight_bandwidth for rank in range(len(machines.ranks))]
-
-
-def _priced(
-    shape: ModelShape, kind: WeightKind, layout: Layout, machines: Machines, workload: Workload
-) -> Candidate:
-    tokens = workload.prompt + workload.generate
-    sequences = -(-workload.concurrency // layout.replicas)
-    rows = min(STEP_ROWS, workload.prompt * sequences)
-    shares = [share for stage in layout.stages for share in stage.shares]
-    needs = tuple(
-        need(shape, share, kind, tokens=tokens, sequences=sequences, step_rows=rows)
-        for share in shares
-    )
-    limits = tuple(int(USABLE * machines.device(rank).memory_bytes) for rank in range(len(shares)))
-    first = prefill(shape, kind, layout, machines, prompt=workload.prompt)
-    step = decode(shape, kind, layout, machines, context=tokens, batch=sequences)
-    rate = decode_tokens_per_s(shape, kind, layout, machines, context=tokens, batch=sequences)
-    all_prompts = prefill(shape, kind, layout, machines, prompt=workload.prompt, batch=sequences)
-    made = sequences * workload.generate
-    seconds = all_prompts.seconds + made / rate
-    return Candidate(
-        name=layout.name,
-        layout=layout,
-        hosts=tuple(dict.fromkeys(machines.facts.hosts[h].name for h, _ in machines.ranks)),
-        needs=needs,
-        limits=limits,
-        ttft=first,
-        itl=step,
-        tokens_per_s=layout.replicas * made / seconds,
-    )
-
-
-def _streamed(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Candidate:
-    """The strongest device alone, the weights moving through it: what is left when nothing fits."""
-    machines = Machines.all_of(facts)
-    rank = max(range(len(machines.ranks)), key=lambda each: machines.device(each).copy_bandwidth)
-    share, device = whole(shape), machines.device(rank)
-    host = machines.ranks[rank][0]
-    batch = workload.concurrency
-    step = streamed_decode(shape, share, kind, device, batch=batch)
-    first = streamed_decode(shape, share, kind, device, batch=workload.prompt)
-    return Candidate(
-        name="streamed",
-        layout=Layout(stages=(_alone(shape),)),
-        hosts=(facts.hosts[host].name,),
-        needs=(),
-        limits=(),
-        ttft=first,
-        itl=step,
-        tokens_per_s=batch / step.seconds,
-        is_streamed=True,
-    )
-
-
-def _with_reason(candidate: Candidate, winner: Candidate, objective: Objective) -> Candidate:
+def _reason(candidate: Candidate, winner: Candidate, objective: Objective) -> str:
     if not candidate.fits:
-        return replace(candidate, reason=_overflow(candidate))
-    if candidate.is_streamed and not winner.is_streamed:
-        return replace(candidate, reason="Not needed: the model fits without.")
-    ours, theirs = candidate.score(objective), winner.score(objective)
-    slower = theirs / ours if objective == "throughput" else ours / theirs
-    price = candidate.ttft if objective == "ttft" else candidate.itl
-    parts = {
-        "sums between ranks": price.sums_s,
-        "hops between stages": price.hops_s,
-        "reading weights and keys": price.memory_s,
-        "products": price.compute_s,
-    }
-    most = max(parts, key=parts.__getitem__)
-    share = parts[most] / price.seconds if price.seconds else 0.0
-    return replace(
-        candidate, reason=f"{abs(slower):.2f}x slower; {share:.0%} of its time is {most}."
-    )
+        return _overflow(candidate)
+    ours, theirs = candidate.price(objective), winner.price(objective)
+    ratio = ours.seconds / theirs.seconds
+    if 1 / ratio > EQUAL:
+        return f"{1 / ratio:.2f}x faster, but the engine needs whole hosts in a stage."
+    if ratio < EQUAL:
+        devices = len(candidate.arrangement.devices), len(winner.arrangement.devices)
+        more = (
+            f", on {devices[0]} devices instead of {devices[1]}" if devices[0] > devices[1] else ""
+        )
+        return f"As fast{more}."
+    added = {name: seconds - theirs.parts[name] for name, seconds in ours.parts.items()}
+    most = max(added, key=added.__getitem__)
+    return f"{ratio:.2f}x slower: {_duration(added[most])} more for {most}."
 
 
 def _overflow(candidate: Candidate) -> str:
-    pairs = list(zip(candidate.needs, candidate.limits, strict=True))
-    each, limit = max(pairs, key=lambda pair: pair[0].total - pair[1])
+    rank, need = candidate.tightest, candidate.tightest.need
     return (
-        f"A rank needs {in_words(each.total)}: weights {each.weights / 1e9:.2f}, keys and values "
-        f"{each.kv / 1e9:.2f}, activations {each.activations / 1e9:.2f} GB; it may use "
-        f"{in_words(limit)}."
+        f"A rank on {rank.host} needs {in_words(need.total)}: weights {need.weights / 1e9:.2f}, "
+        f"keys and values {need.kv / 1e9:.2f}, activations {need.activations / 1e9:.2f} GB; it may "
+        f"use {in_words(rank.limit)}."
     )
 
 
 def _shortfall(candidates: Sequence[Candidate]) -> str:
-    resident = [candidate for candidate in candidates if candidate.needs]
-    closest = min(
-        resident,
-        key=lambda c: max(n.total - limit for n, limit in zip(c.needs, c.limits, strict=True)),
-    )
+    resident = [candidate for candidate in candidates if not candidate.is_streamed]
+    if not resident:
+        return "The model has too few heads, columns or layers for these machines."
+    closest = min(resident, key=lambda candidate: candidate.tightest.excess)
     return f"No layout fits. The closest is {closest.name}: {_overflow(closest)}"
+
+
+def _remedy(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> str:
+    """What would fit: fewer requests at a time, or fewer bits."""
+    fewer = workload.concurrency
+    while fewer > 1:
+        fewer //= 2
+        if _any_fits(shape, kind, facts, replace(workload, concurrency=fewer)):
+            return f"It fits with {fewer} requests at a time (--concurrency {fewer})."
+    narrower = SMALLER[SMALLER.index(kind) + 1 :] if kind in SMALLER else SMALLER
+    for smaller in narrower:
+        if _any_fits(shape, smaller, facts, replace(workload, concurrency=1)):
+            return f"It fits with --precision {smaller} and one request at a time."
+    return "Add memory or machines, or take a smaller model or a shorter prompt."
+
+
+def _any_fits(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> bool:
+    return any(candidate.fits for candidate in _found(shape, kind, facts, workload))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
