@@ -1,8 +1,8 @@
 """Compress: fewer bytes across hosts, for a stated loss.
 
 ``bf16`` sends float32 as bfloat16. A host's sum s arrives with an error of at most 2^-8 |s|, so a
-total over hosts h is off by at most 2^-8 (|s_1| + ... + |s_h|); magnitudes below 1e-38 may be off by
-1e-40.
+total over hosts h is off by at most 2^-8 (|s_1| + ... + |s_h|); magnitudes below 1e-38 by at
+most 1e-40.
 ``int8`` sends groups of ``GROUP`` numbers as whole multiples of m / 127, m being the largest
 magnitude of the group. Each number of a host's sum is off by at most m / 254, so a total by at most
 (m_1 + ... + m_h) / 254; magnitudes below 1e-28 may become 0. A group with a number that is not
