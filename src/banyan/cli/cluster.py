@@ -206,6 +206,7 @@ def _show(cluster: dict[str, Any]) -> None:
             ("layout", cluster["layout"]),
             ("sums by", cluster["algorithm"]),
             ("across hosts", cluster["payload"]),
+            ("writes", f"{cluster['decode_tokens_per_s']:.1f} tokens/s"),
         ]
     )
     headers = ("host", "address", "ranks", "memory", "of", "heard")

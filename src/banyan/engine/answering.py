@@ -121,7 +121,9 @@ class Answering:
 
     def _beat(self) -> None:
         while True:
-            self._send({"id": BEAT_ID, "beat": asdict(self._pulse.progress)})
+            engine = self._engine
+            stats = {} if engine is None else {"stats": asdict(engine.stats)}
+            self._send({"id": BEAT_ID, "beat": asdict(self._pulse.progress), **stats})
             time.sleep(BEAT_S)
 
     def _send(self, frame: Json) -> None:

@@ -145,6 +145,8 @@ class Engine:
             precision=self.config.precision,
             threads=self.config.threads,
             load_s=self._load_s,
+            links=self._loaded.links,
+            choices=self._loaded.choices,
         )
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from banyan.core.layout import from_json, to_json
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Seat
 from banyan.engine.pulse import Progress
+from banyan.engine.stats import EngineStats
 from banyan.engine.wire import BEAT_ID, Channel, Json, decode_error, encode_error
 
 POLL_S = 0.05
@@ -82,6 +83,7 @@ class Link:
         self.pid = self._process.pid
         self.exit_status = 0
         self.progress = Progress()
+        self.stats: EngineStats | None = None
         self._heard = time.monotonic()
         self._channel = Channel(ours)
         self._lock = threading.Lock()
@@ -186,13 +188,18 @@ class Link:
             for frame in self._channel:
                 self._heard = time.monotonic()
                 if frame["id"] == BEAT_ID:
-                    self.progress = from_json(Progress, frame["beat"])
+                    self._take_beat(frame)
                 elif frame["id"] == LOAD:
                     self._settle(decode_error(frame["error"]) if "error" in frame else None)
                 elif call := self._calls.get(frame["id"]):
                     call.frames.put(frame)
         finally:
             self._end(self._reap())
+
+    def _take_beat(self, frame: Json) -> None:
+        self.progress = from_json(Progress, frame["beat"])
+        if "stats" in frame:
+            self.stats = from_json(EngineStats, frame["stats"])
 
     def _settle(self, failure: BanyanError | None) -> None:
         self._failure = failure

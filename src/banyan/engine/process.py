@@ -21,6 +21,7 @@ from typing import Literal
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError
 from banyan.core.events import GenerationDone, TokenReady
+from banyan.core.layout import from_json
 from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine.config import EngineConfig
 from banyan.engine.link import Call, Link
@@ -77,7 +78,7 @@ class EngineProcess:
             return None
         try:
             context = Context(deadline=time.monotonic() + STATS_TIMEOUT_S)
-            return EngineStats(**call.next(context)["value"])
+            return from_json(EngineStats, call.next(context)["value"])
         except BanyanError:
             return None
         finally:

@@ -14,6 +14,7 @@ from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.kv import PagedKV, page_bytes
 from banyan.engine.loop import StepRunner
+from banyan.engine.stats import ChoiceStats, LinkStats
 
 
 class Forward(Protocol):
@@ -36,13 +37,16 @@ class Forward(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A model that is ready for steps, alone or as a group of ranks. ``pages`` of KV cache are what
-    its scheduler may give out; the bytes are those of this process."""
+    its scheduler may give out; the bytes are those of this process. ``links`` and ``choices`` as in
+    ``EngineStats``."""
 
     runner: StepRunner
     pages: int
     weights_bytes: int
     kv_cache_bytes: int
     context_length: int
+    links: tuple[LinkStats, ...] = ()
+    choices: tuple[ChoiceStats, ...] = ()
 
 
 def alone(model: Forward, config: EngineConfig) -> Loaded:

@@ -19,6 +19,7 @@ from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Interval, Layout
 from banyan.engine import group_runner
 from banyan.engine.batch import Comm, OneRank
+from banyan.engine.comm.auto import Auto
 from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Collective
 from banyan.engine.comm.group import Group
@@ -34,6 +35,7 @@ from banyan.engine.model import Model, load_model
 from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, count_pages, make_cache
 from banyan.engine.stage import Place, Stage
+from banyan.engine.stats import ChoiceStats, LinkStats
 
 STAGE: Final = "stage"
 
@@ -55,7 +57,13 @@ class Seated:
 def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
     """Rank 0's place; returns once its own share is loaded. Raises as ``Engine.load``."""
     pulse = pulse or Pulse()
-    seated = take(seat, path, lambda _: None, pulse=pulse)
+    made: list[Collective] = []
+
+    def make(group: Group, algorithm: str, payload: str) -> Collective:
+        made.append(make_collective(group, algorithm, payload))
+        return made[-1]
+
+    seated = take(seat, path, lambda _: None, make, pulse)
     layout = seat.formation.layout
     last = [(rank, layout.share(rank).vocab) for rank in layout.stages[-1].ranks]
     runner = group_runner.GroupRunner(seated.stage, seated.group, last, pulse)
@@ -65,6 +73,35 @@ def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
         weights_bytes=seated.model.size_bytes,
         kv_cache_bytes=seated.kv.size_bytes,
         context_length=seated.model.config.context_length,
+        links=_links(made, seat.formation),
+        choices=_choices(made),
+    )
+
+
+def _links(made: Sequence[Collective], formation: Formation) -> tuple[LinkStats, ...]:
+    """What was measured between the hosts of rank 0's stage, by their numbers in the roster."""
+    stage = formation.layout.stages[0].ranks
+    numbers = sorted({formation.roster.members[rank].host for rank in stage})
+    return tuple(
+        LinkStats(hosts=(i, j), latency_s=link.latency_s, bandwidth=link.bandwidth)
+        for collective in made
+        if isinstance(collective, Auto)
+        for i, row in zip(numbers, collective.links, strict=True)
+        for j, link in zip(numbers, row, strict=True)
+    )
+
+
+def _choices(made: Sequence[Collective]) -> tuple[ChoiceStats, ...]:
+    return tuple(
+        ChoiceStats(
+            size_bytes=choice.size_bytes,
+            algorithm=choice.algorithm,
+            measured_s=choice.measured_s,
+            predicted_s=choice.predicted_s,
+        )
+        for collective in made
+        if isinstance(collective, Auto)
+        for choice in collective.choices()
     )
 
 

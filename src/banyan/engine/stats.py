@@ -10,8 +10,29 @@ WINDOW_STEPS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStats:
+    """One way between two hosts, from the first to the second, or within one: seconds for an empty
+    message, bytes per second."""
+
+    hosts: tuple[int, ...]
+    latency_s: float
+    bandwidth: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceStats:
+    """What sums messages up to ``size_bytes``, with its measured time and the model's."""
+
+    size_bytes: int
+    algorithm: str
+    measured_s: float
+    predicted_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """Rates are tokens per second of computing over the last steps (0 before the first)."""
+    """Rates are tokens per second of computing over the last steps (0 before the first). ``links``
+    and ``choices`` are what rank 0 of a group has measured and picked, where it does so."""
 
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
@@ -25,6 +46,8 @@ class EngineStats:
     precision: str
     threads: int
     load_s: float
+    links: tuple[LinkStats, ...] = ()
+    choices: tuple[ChoiceStats, ...] = ()
 
 
 class StepRates:

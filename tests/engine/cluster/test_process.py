@@ -106,6 +106,21 @@ def test_the_status_tells_of_rank_0_too(engine: ClusterProcess, cluster: Toys) -
     assert own.rss_bytes > 10 << 20
 
 
+def test_rank_0_tells_what_it_measured_and_picked_and_how_fast_it_writes(
+    engine: ClusterProcess,
+) -> None:
+    write(engine)
+    wait_until(lambda: engine.stats is not None and engine.stats.decode_tokens_per_s > 0)
+    stats = engine.stats
+    assert stats is not None
+    assert [link.hosts for link in stats.links] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert all(link.bandwidth > 0 and link.latency_s >= 0 for link in stats.links)
+    assert [choice.size_bytes for choice in stats.choices] == sorted(
+        choice.size_bytes for choice in stats.choices
+    )
+    assert all(choice.measured_s > 0 for choice in stats.choices)
+
+
 @pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_rank_ends_requests_with_the_cause_and_the_group_forms_again(
     engine: ClusterProcess, cluster: Toys, victim: int

@@ -162,7 +162,9 @@ class Toys:
 
     def rank_pids(self) -> dict[int, int]:
         group = self.head._group
-        return {} if group is None else {rank: one.pid for rank, one in group.states.items()}
+        found = {} if group is None else {rank: one.pid for rank, one in group.states.items()}
+        assert 0 not in found.values(), "a signal to 0 would be one to the tests themselves"
+        return found
 
     def close(self) -> None:
         for context, _ in self._workers:

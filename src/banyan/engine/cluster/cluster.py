@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from banyan.core.context import Context
@@ -29,7 +30,7 @@ from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
-from banyan.plan.devices import assumed
+from banyan.plan.devices import Claim, assumed
 from banyan.plan.hosts import HostSpec
 from banyan.plan.planner import choose_layout
 from banyan.plan.shares import pipeline, tensor_parallel
@@ -95,7 +96,17 @@ class Cluster:
         self.engine.wait_ready(context)
 
     def status(self) -> ClusterStatus:
-        return self._head.status()
+        """Who is here, how they are, and what the engine has measured."""
+        found, stats = self._head.status(), self.engine.stats
+        if stats is None:
+            return found
+        return replace(
+            found,
+            prefill_tokens_per_s=stats.prefill_tokens_per_s,
+            decode_tokens_per_s=stats.decode_tokens_per_s,
+            links=stats.links,
+            choices=stats.choices,
+        )
 
     def close(self) -> None:
         for host in self._remote:
@@ -149,5 +160,7 @@ def _layout(name: str, shape: ModelShape, hosts: Sequence[HostReport]) -> Layout
         return pipeline(shape, speeds)
     if name == "tp" or len(hosts) == 1:
         return tensor_parallel(shape, [speed for host in speeds for speed in host])
-    facts = assumed([(host.name, host.ranks, host.cores, host.memory_bytes) for host in hosts])
+    facts = assumed(
+        [Claim(host.name, host.device, host.ranks, host.cores, host.memory_bytes) for host in hosts]
+    )
     return choose_layout(shape, "bf16", facts, Workload(concurrency=1, objective="itl"))

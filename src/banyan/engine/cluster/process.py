@@ -32,6 +32,7 @@ from banyan.engine.cluster.rank_process import LOADING_SILENCE_S, SILENCE_S, why
 from banyan.engine.config import EngineConfig
 from banyan.engine.link import Call, Link
 from banyan.engine.process import EngineProcess
+from banyan.engine.stats import EngineStats
 from banyan.engine.wire import Json
 
 LOOK_S: Final = 0.1
@@ -67,6 +68,12 @@ class ClusterProcess(EngineProcess):
     @property
     def state(self) -> Literal["installed", "loading", "ready"]:
         return "ready" if self._is_up else "loading"
+
+    @property
+    def stats(self) -> EngineStats | None:
+        """As rank 0 last told, at once; None while the group does not run."""
+        link = self._link
+        return link.stats if link is not None and self._is_up else None
 
     def start(self) -> None:
         with self._lock:
@@ -195,7 +202,8 @@ class ClusterProcess(EngineProcess):
         """What broke a call, in the words of the head if it has lost somebody just now."""
         link = self._link
         if isinstance(error, ClusterError):  # rank 0 lost another one: it can compute no more
-            told = RankState(rank=0, state="failed", message=str(error), symptom=True)
+            pid = 0 if link is None else link.pid
+            told = RankState(rank=0, state="failed", message=str(error), pid=pid, symptom=True)
             self._head.lead(told, self._rss)
         elif link is not None and not link.has_failed and self._is_up:
             return error  # a step failed, the engine goes on

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from banyan.engine.stats import ChoiceStats, LinkStats
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
@@ -30,27 +32,9 @@ class HostStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
-    """Measured between two hosts: seconds one way, bytes per second."""
-
-    hosts: tuple[int, ...]
-    latency_s: float
-    bandwidth: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceStatus:
-    """What sums messages up to ``size_bytes``."""
-
-    size_bytes: int
-    algorithm: str
-    measured_s: float
-    predicted_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """``state``: forming, ready, or down with its ``cause``."""
+    """``state``: forming, ready, or down with its ``cause``. Rates, links and choices are those of
+    the engine while it runs; hosts are numbered in the order of ``hosts``."""
 
     state: str
     cause: str
@@ -59,5 +43,7 @@ class ClusterStatus:
     layout: str
     algorithm: str
     payload: str
-    links: tuple[LinkStatus, ...] = ()
-    choices: tuple[ChoiceStatus, ...] = ()
+    prefill_tokens_per_s: float = 0.0
+    decode_tokens_per_s: float = 0.0
+    links: tuple[LinkStats, ...] = ()
+    choices: tuple[ChoiceStats, ...] = ()
