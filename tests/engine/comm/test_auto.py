@@ -99,8 +99,8 @@ def test_a_hopeless_algorithm_is_not_tried_again_unless_it_may_catch_up() -> Non
         ],
     )
     for _, (exchange, star, ring) in made:
-        assert set(star.calls) == {SIZES[0]}
-        assert set(exchange.calls) == set(ring.calls) > {SIZES[0]}
+        assert set(star.calls) == set(SIZES[:2])
+        assert set(exchange.calls) == set(ring.calls) > set(SIZES[:2])
 
 
 def test_calibration_ends_on_a_link_too_slow_for_it() -> None:
@@ -111,6 +111,17 @@ def test_calibration_ends_on_a_link_too_slow_for_it() -> None:
     chooser, (tree,) = made[0]
     assert (4 << 20) not in tree.calls
     assert chooser.pick(16 << 20) == "tree"
+
+
+def test_beyond_what_was_measured_time_grows_as_the_model_says() -> None:
+    # All that is measured is the latency; only the model knows that a star sends four times more.
+    def make(group: Group) -> list[Timed]:
+        return [Timed("star", lambda size: 0.1), Timed("ring", lambda size: 0.12)]
+
+    for chooser, (star, _) in calibrated((1, 1, 1, 1), make):
+        assert max(star.calls) < 64 << 10
+        assert chooser.pick(4 << 10) == "star"
+        assert chooser.pick(64 << 20) == "ring"
 
 
 def test_the_choices_are_shown_with_what_the_model_said() -> None:

@@ -2,7 +2,8 @@
 
 The alpha-beta model says which algorithm should win, but not what Python, copies and shared cores
 cost. So every candidate is timed at a few sizes, taking turns; between sizes the time is
-interpolated, and the first rank's table decides, so that all ranks choose alike.
+interpolated, beyond them it grows as the model says. The first rank's table decides, so that all
+ranks choose alike.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from banyan.engine.comm.group import Group
 from banyan.engine.comm.measure import Matrix, agreed, measure_links
 from banyan.plan.collectives import ALGORITHMS, Ranks, all_reduce_s, cheapest
 
-SIZES: Final = (4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20)
+SIZES: Final = tuple(1024 * size for size in (4, 8, 16, 64, 256, 512, 1024, 4096))
 GROWTH: Final = 4
+"""No size is more than so many times the one before it."""
 BUDGET_S: Final = 2.0
 """Time for all of the calibration; large sizes are left out when it is used up."""
 LIMIT_S: Final = 2 * BUDGET_S
 """A size is left out when the rounds that it needs at least would go beyond this."""
 LEAST_ROUNDS: Final = 2
 MOST_RUNS: Final = 15
-SHORT_BYTES: Final = 64 << 10
+SHORT_S: Final = 1e-3
 SHORT_RUNS: Final = 4
-"""Short messages are timed by so many in a row."""
-HOPELESS: Final = 4.0
-"""An algorithm this many times slower than the best is not tried at the next size, unless the model
-says that it comes within ``CLOSE`` of the best at some larger one."""
-CLOSE: Final = 2.0
+"""While the quickest takes less than ``SHORT_S``, so many in a row are timed as one."""
+HOPELESS: Final = 2.0
+"""An algorithm this many times slower than the best at two sizes in a row is not tried at the next
+one, unless the model says that it comes within ``CLOSE`` of the best at some larger one."""
+CLOSE: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,18 @@ class Auto:
 
     def pick(self, size_bytes: int) -> str:
         """The name of what is used for a message of that size."""
-        times = {name: _at(points, size_bytes) for name, points in self._table.items()}
+        times = {name: self._seconds(name, size_bytes) for name in self._table}
         return min(times, key=times.__getitem__)
+
+    def _seconds(self, name: str, size: int) -> float:
+        """What is expected of a candidate, from what it took at the measured sizes."""
+        points = self._table[name]
+        last = max(points)
+        if size <= last:
+            return _between(points, size)
+        predicted = self.predicted_s(name, last)
+        grown = self.predicted_s(name, size) / predicted if predicted else size / last
+        return points[last] * grown
 
     def choices(self) -> list[Choice]:
         """What was picked at each measured size, for a person to read."""
@@ -89,7 +101,7 @@ class Auto:
         return Choice(
             size_bytes=size,
             algorithm=name,
-            measured_s=_at(self._table[name], size),
+            measured_s=self._seconds(name, size),
             predicted_s=self.predicted_s(name, size),
         )
 
@@ -110,18 +122,22 @@ def _calibrated(
     """Seconds of each candidate at each size that the budget allowed."""
     table: dict[str, dict[int, float]] = {candidate.name: {} for candidate in candidates}
     alive = list(candidates)
-    spent = 0.0
+    slow: set[str] = set()
+    spent = quickest = 0.0
     for size in SIZES:
-        found, spent = _timed(group, alive, size, spent)
+        repeats = SHORT_RUNS if quickest < SHORT_S else 1
+        found, spent = _timed(group, alive, size, repeats, spent)
         for name, seconds in found.items():
             table[name][size] = seconds
-        best = min(found.values())
+        quickest = min(found.values())
+        slow_before = slow
+        slow = {name for name, seconds in found.items() if seconds > HOPELESS * quickest}
         alive = [
             each
             for each in alive
-            if found[each.name] <= HOPELESS * best or _may_catch_up(each.name, size, ranks)
+            if each.name not in slow & slow_before or _may_catch_up(each.name, size, ranks)
         ]
-        # Sizes grow by the same factor, and time by no more than that.
+        # Time grows by no more than the size.
         next_s = LEAST_ROUNDS * GROWTH * sum(found[each.name] for each in alive)
         if spent >= BUDGET_S or spent + next_s > LIMIT_S:
             break
@@ -138,12 +154,10 @@ def _may_catch_up(name: str, size: int, ranks: Ranks) -> bool:
 
 
 def _timed(
-    group: Group, candidates: Sequence[Collective], size: int, spent: float
+    group: Group, candidates: Sequence[Collective], size: int, repeats: int, spent: float
 ) -> tuple[dict[str, float], float]:
     """What each takes at one size, on the rank where it takes longest, and the time used so far."""
     buffer = Buffer(memoryview(bytearray(size)), "float32")
-    # One after the other, so that a rank that is let go early cannot start the next one early.
-    repeats = SHORT_RUNS if size <= SHORT_BYTES else 1
     runs: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
     started = time.perf_counter()
     word: dict[str, Any] = {"again": True}
@@ -152,6 +166,7 @@ def _timed(
         for candidate in candidates:
             agreed(group, {}, lambda words: {})
             began = time.perf_counter()
+            # Several in a row, so that a rank that is let go early cannot begin the next one early.
             for _ in range(repeats):
                 candidate.all_reduce(buffer)
             if rounds:  # the first round touches memory for the first time
@@ -178,14 +193,12 @@ def _slowest_rank(words: list[dict[str, Any]]) -> dict[str, Any]:
     return words[0] | {"seconds": {name: max(s[name] for s in seconds) for name in seconds[0]}}
 
 
-def _at(points: Mapping[int, float], size: int) -> float:
-    """Seconds at ``size``: interpolated between measured sizes, in logarithms; beyond them the time
-    grows with the size, below them it stays."""
+def _between(points: Mapping[int, float], size: int) -> float:
+    """Seconds at ``size``, interpolated between measured sizes in logarithms; below them it stays
+    as it is at the smallest."""
     sizes = sorted(points)
     if size <= sizes[0]:
         return points[sizes[0]]
-    if size >= sizes[-1]:
-        return points[sizes[-1]] * size / sizes[-1]
     after = next(place for place, known in enumerate(sizes) if known >= size)
     low, high = sizes[after - 1], sizes[after]
     part = math.log(size / low) / math.log(high / low)
