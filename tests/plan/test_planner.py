@@ -8,32 +8,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.test_sizes import ARTICLE
+from tests.plan.beds import ARTICLE, B1, B13, bed, mixed
 
 from banyan.core.errors import PlanImpossible
 from banyan.core.layout import DeviceFacts, Facts, HostFacts, LinkFacts, ModelShape, Workload
 from banyan.plan.candidates import Candidate
-from banyan.plan.devices import CARD_LINK, facts_of
-from banyan.plan.hosts import HostsFile, HostSpec
+from banyan.plan.devices import CARD_LINK
 from banyan.plan.planner import OBJECTIVES, Plan, choose_layout, plan
 from banyan.plan.sizes import WeightKind
-
-GIGABIT = LinkFacts(latency_s=1e-4, bandwidth=1e9 / 8)
-B13 = ModelShape(
-    layers=40, hidden=5120, ffn=13_824, heads=40, kv_heads=40, head_dim=128, vocab=32_000
-)
-B1 = ModelShape(layers=22, hidden=2048, ffn=5632, heads=32, kv_heads=4, head_dim=64, vocab=32_000)
-
-
-def bed(
-    hosts: int = 2, ranks: int = 4, device: str = "rtx2080ti", link: LinkFacts = GIGABIT
-) -> Facts:
-    return mixed(*[(ranks, device)] * hosts, link=link)
-
-
-def mixed(*hosts: tuple[int, str], link: LinkFacts = GIGABIT) -> Facts:
-    specs = [HostSpec(name=f"h{i}", ranks=n, device=card) for i, (n, card) in enumerate(hosts)]
-    return facts_of(HostsFile(head=specs[0], hosts=tuple(specs[1:]), link=link))
 
 
 def everything(found: Plan) -> list[Candidate]:

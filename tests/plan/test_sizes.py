@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from banyan.core.layout import ModelShape
+import pytest
+from tests.plan.beds import ARTICLE, EXPERTS, GPT3
+
+from banyan.core.layout import Interval, ModelShape
 from banyan.plan.shares import pipeline, tensor_parallel, whole
 from banyan.plan.sizes import (
+    Matrix,
     active_parameters,
     end_parameters,
     in_words,
     kv_bytes,
     layer_parameters,
+    need,
+    read_bytes,
     weight_bytes,
-)
-
-ARTICLE = ModelShape(
-    layers=26, hidden=3200, ffn=8640, heads=32, kv_heads=32, head_dim=100, vocab=32_000
-)
-GPT3 = ModelShape(
-    layers=96, hidden=12_288, ffn=49_152, heads=96, kv_heads=96, head_dim=128, vocab=50_257
 )
 
 
@@ -69,20 +68,40 @@ def test_the_shares_of_all_ranks_are_the_model(ranks: int) -> None:
         assert found == total
 
 
-def test_a_token_meets_only_its_experts() -> None:
-    shape = ModelShape(
-        layers=1,
-        hidden=64,
-        ffn=32,
-        heads=4,
-        kv_heads=4,
-        head_dim=16,
-        vocab=10,
-        experts=8,
-        experts_per_token=2,
-    )
-    every = layer_parameters(shape, whole(shape))
-    assert every - active_parameters(shape, whole(shape)) == 6 * 3 * 64 * 32
+def test_a_token_meets_only_its_experts_and_many_tokens_all_of_them() -> None:
+    share = whole(EXPERTS)
+    every, network = layer_parameters(EXPERTS, share), 3 * 64 * 32
+    assert every - active_parameters(EXPERTS, share) == 6 * network
+    one = read_bytes(EXPERTS, share, "bf16", rows=1)
+    many = read_bytes(EXPERTS, share, "bf16", rows=1000)
+    assert many - one == 4 * 6 * network * 2
+    assert many == weight_bytes(EXPERTS, share, "bf16") - 320 * 64 * 2 - 64 * 4  # table, last norm
+
+
+def test_a_step_reads_one_row_of_the_embedding_and_one_of_two_copies() -> None:
+    share = whole(ARTICLE)
+    few = read_bytes(ARTICLE, share, "packed+copy", rows=1)
+    assert few == read_bytes(ARTICLE, share, "packed", rows=64)
+    many = read_bytes(ARTICLE, share, "packed+copy", rows=64)
+    assert many == read_bytes(ARTICLE, share, "bf16", rows=1)
+    whole_model = weight_bytes(ARTICLE, share, "fp16")
+    assert whole_model - many == 2 * 32_000 * 3200 + 3200 * 4
+
+
+def test_four_bits_have_a_scale_and_a_zero_for_every_32_numbers() -> None:
+    matrix = Matrix(64, Interval(0, 96))
+    assert matrix.size_bytes("packed") == 64 * 96 // 2 + 64 * 3 * 4
+    assert matrix.size_bytes("packed+copy") == matrix.size_bytes("packed") + 64 * 96 * 2
+    assert matrix.size_bytes("int8") == 64 * 96 + 64 * 2
+    assert Matrix(64, Interval(16, 80)).size_bytes("packed") == 64 * 3 * (16 + 4)
+
+
+def test_the_engines_pages_belong_to_all_layers_whatever_their_windows() -> None:
+    shape = replace(EXPERTS, windows=(32, None, 32, None))
+    share = whole(shape)
+    needed = need(shape, share, "bf16", tokens=128, sequences=1, step_rows=1).kv
+    assert needed == kv_bytes(replace(shape, windows=()), share, tokens=128)
+    assert kv_bytes(shape, share, tokens=128) < needed
 
 
 def test_both_units_are_printed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from banyan.core.errors import InputError
 from banyan.core.layout import DeviceFacts, DeviceKind, Facts, HostFacts, LinkFacts
@@ -17,6 +17,8 @@ CARD_CORES: Final = 2
 """Cores that the card ``cpu`` is measured on."""
 CARD_LINK: Final = LinkFacts(latency_s=3e-5, bandwidth=10e9)
 """Cards of one host over PCIe 3 x16, less what copies cost."""
+UNKNOWN_CARD: Final = "rtx3060"
+"""What a graphics card is taken for that only said it is one: a small one."""
 MATRIX_SHARE: Final = 0.6
 """Part of a data sheet's matrix rate that large products attain."""
 READ_SHARE: Final = 0.8
@@ -134,18 +136,35 @@ def facts_of(file: HostsFile) -> Facts:
     return Facts(hosts=hosts, links=links)
 
 
-def assumed(hosts: Sequence[tuple[str, int, int, int]]) -> Facts:
-    """Facts of hosts that only said their name, ranks, cores and memory: processors on the usual
-    link, each rank with its part."""
-    card = CARDS["cpu"]
-    found = []
-    for name, ranks, cores, memory_bytes in hosts:
-        part = replace(card, memory_bytes=memory_bytes)
-        device = _shared(part, ranks, speed=cores / CARD_CORES)
-        found.append(HostFacts(name=name, devices=(device,) * ranks, local=SHARED_MEMORY))
-    count = range(len(found))
-    links = tuple(tuple(SHARED_MEMORY if i == j else DEFAULT_LINK for j in count) for i in count)
-    return Facts(hosts=tuple(found), links=links)
+class Claim(NamedTuple):
+    """What a host says of itself before anything is measured; its ranks share its device."""
+
+    name: str
+    device: str
+    ranks: int
+    cores: int
+    memory_bytes: int
+
+
+def assumed(claims: Sequence[Claim]) -> Facts:
+    """Facts of hosts of which only their claims are known: on the usual link, a processor of so
+    many cores as the card ``cpu``, a graphics card as ``UNKNOWN_CARD``."""
+    hosts = tuple(_claimed(claim) for claim in claims)
+    links = tuple(
+        tuple(host.local if i == j else DEFAULT_LINK for j, host in enumerate(hosts))
+        for i in range(len(hosts))
+    )
+    return Facts(hosts=hosts, links=links)
+
+
+def _claimed(claim: Claim) -> HostFacts:
+    if claim.device.startswith("cuda"):
+        device, local = _shared(CARDS[UNKNOWN_CARD], claim.ranks), CARD_LINK
+    else:
+        card = replace(CARDS["cpu"], memory_bytes=claim.memory_bytes)
+        device = _shared(card, claim.ranks, speed=claim.cores / CARD_CORES)
+        local = SHARED_MEMORY
+    return HostFacts(name=claim.name, devices=(device,) * claim.ranks, local=local)
 
 
 def _host(spec: HostSpec) -> HostFacts:
