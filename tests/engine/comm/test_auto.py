@@ -103,6 +103,23 @@ def test_a_hopeless_algorithm_is_not_tried_again_unless_it_may_catch_up() -> Non
         assert set(exchange.calls) == set(ring.calls) > set(SIZES[:2])
 
 
+def test_what_was_dropped_is_not_picked_for_larger_messages_by_what_the_model_hopes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A model in which nothing grows with the size, and a star costs ten times an exchange.
+    costs = {"exchange": 0.1, "star": 1.0}
+    monkeypatch.setattr(auto, "all_reduce_s", lambda name, size, ranks: costs[name])
+    monkeypatch.setattr(auto, "cheapest", lambda size, ranks: ("exchange", 0.1))
+
+    def make(group: Group) -> list[Timed]:
+        exchange = Timed("exchange", lambda size: 1e-4 + size * 2e-8)
+        return [exchange, Timed("star", lambda size: 0.01)]
+
+    for chooser, (_, star) in calibrated((1, 1), make):
+        assert set(star.calls) == set(SIZES[:2])
+        assert chooser.pick(16 << 20) == "exchange"
+
+
 def test_calibration_ends_on_a_link_too_slow_for_it() -> None:
     # 1 MiB takes a tenth of a second: 4 MiB would take half a second, each time.
     started = time.monotonic()

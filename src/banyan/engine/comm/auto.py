@@ -78,7 +78,12 @@ class Auto:
 
     def pick(self, size_bytes: int) -> str:
         """The name of what is used for a message of that size."""
-        times = {name: self._seconds(name, size_bytes) for name in self._table}
+        measured_to = max(size for points in self._table.values() for size in points)
+        times = {
+            name: self._seconds(name, size_bytes)
+            for name, points in self._table.items()
+            if min(size_bytes, measured_to) <= max(points)  # later it was dropped as hopeless
+        }
         return min(times, key=times.__getitem__)
 
     def _seconds(self, name: str, size: int) -> float:
