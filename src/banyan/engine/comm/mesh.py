@@ -58,7 +58,7 @@ def join_mesh(
         mesh.close()
         raise
     finally:
-        listener.close()
+        _end(listener)
     return Group(
         rank=rank,
         topology=Topology.of_roster(roster),
@@ -196,6 +196,14 @@ class _Mesh:
         if isinstance(connection, ssl.SSLSocket):
             return TlsLink(connection, peer=peer, name=name)
         return Link(connection, peer=peer, name=name)
+
+
+def _end(listener: socket.socket) -> None:
+    try:
+        listener.shutdown(socket.SHUT_RDWR)  # ends an accept that is under way
+    except OSError:
+        pass  # not everywhere is a listener "connected"
+    listener.close()
 
 
 def _split(
