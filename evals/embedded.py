@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from banyan.app import MINILM, App
+from banyan.app import App
+from banyan.app.local_models import MINILM
 from banyan.core.context import Context
 from banyan.core.errors import UnknownModel
 from banyan.core.ports import TextScorer

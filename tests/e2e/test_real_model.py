@@ -12,7 +12,8 @@ import pytest
 from openai import OpenAI
 from tests.server.harness import Running, running
 
-from banyan.app import App, has_torch
+from banyan.app import App
+from banyan.app.local_models import has_torch
 from banyan.core.settings import Settings
 
 pytestmark = pytest.mark.models

@@ -1,45 +1,40 @@
-"""The composition root: settings in, wired objects out; alone it knows every capability.
-
-One ``App`` belongs to one process: the server's, a command's, or the ingest worker's. What needs
-torch is imported when it is first used, so that a machine without it can do all the rest.
-"""
+"""App: settings in, wired objects out. See the package."""
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 import threading
-from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from banyan.app.ingest import IngestWorker
+from banyan.app.local_models import (
+    MINILM,
+    check_engine,
+    check_kind,
+    engine_config,
+    packaged_english,
+)
 from banyan.core.context import Context
-from banyan.core.errors import Cancelled, EngineMissing, InputError, UnknownModel
+from banyan.core.errors import EngineMissing, UnknownModel
 from banyan.core.layout import ClusterOptions, ModelShape, WorkerOptions
 from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
 from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head, shape_of
-from banyan.engine.config import EngineConfig
-from banyan.engine.encoder_adaptive import AdaptiveEncoder, load_without_torch
+from banyan.engine.encoder_adaptive import load_without_torch
 from banyan.engine.process import EngineProcess
 from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
 from banyan.knowledge.library import Library
 from banyan.knowledge.parse.limits import ParseLimits
 from banyan.models.connections import Connection, Connections
 from banyan.models.machine import machine_facts, process_memory
-from banyan.models.records import InstalledModel, ModelKind
+from banyan.models.records import InstalledModel
 from banyan.models.remote import RemoteModel
 from banyan.models.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from banyan.engine.config import Precision
-
-MINILM = "all-minilm-l6-v2"
-MINILM_DIMENSIONS = 384
 WATCH_INTERVAL_S = 2.0
 ROLES = {
     "banyan.app": "ingest",
@@ -63,7 +58,7 @@ class App:
         self.store = Store(settings.home)
         self.connections = Connections(settings.home)
         self._multilingual = Multilingual()
-        self._english = _english(self.store, settings)
+        self._english = packaged_english(self.store, settings)
         self._engines: dict[str, EngineProcess] = {}
         self.cluster: Cluster | None = None
         self._encoders: dict[Path, Embedder] = {}
@@ -122,11 +117,11 @@ class App:
             return self._english
         connection = self._connection(name)
         if connection is not None:
-            _check_kind(name, connection.kind, "embedding")
+            check_kind(name, connection.kind, "embedding")
             return connection.embedder()
         path = self.store.resolve(name)
-        _check_kind(name, self.store.get(name).kind, "embedding")
-        _check_engine(name)
+        check_kind(name, self.store.get(name).kind, "embedding")
+        check_engine(name)
         with self._lock:
             if path not in self._encoders:
                 self._encoders[path] = load_without_torch(path)
@@ -193,7 +188,7 @@ class App:
 
         Raises as ``chat_model`` does, and ``HostUnreachable`` when hosts cannot join here.
         """
-        path, config = self._chat_path(name), _engine_config(self.settings)
+        path, config = self._chat_path(name), engine_config(self.settings)
         self.cluster = Cluster(path, name, config, options, self._slices, on_event)
         with self._lock:
             self._engines[name] = self.cluster.engine
@@ -201,7 +196,7 @@ class App:
 
     def join(self, worker: WorkerOptions, context: Context, on_event: OnEvent) -> None:
         """Serve a head as one of its hosts until ``context`` is cancelled; see ``join_head``."""
-        _check_engine("A rank of a cluster")
+        check_engine("A rank of a cluster")
         join_head(worker, self.store.resolve, self._slices, context, on_event)
 
     # Processes
@@ -241,14 +236,14 @@ class App:
         connection = self._connection(name)
         if connection is None:
             return self._engine(name)
-        _check_kind(name, connection.kind, "chat")
+        check_kind(name, connection.kind, "chat")
         return connection.chat_model()
 
     def _chat_path(self, name: str) -> Path:
         path = self.store.resolve(name)
         for model in self.store.installed():
-            _check_kind(name, model.kind if model.name == name else "chat", "chat")
-        _check_engine(name)
+            check_kind(name, model.kind if model.name == name else "chat", "chat")
+        check_engine(name)
         return path
 
     def _engine(self, name: str) -> EngineProcess:
@@ -257,7 +252,7 @@ class App:
             if name not in self._engines:
                 self._engines[name] = EngineProcess(
                     path,
-                    _engine_config(self.settings),
+                    engine_config(self.settings),
                     idle_unload_s=self.settings.idle_unload_s,
                 )
             return self._engines[name]
@@ -294,107 +289,3 @@ class App:
         while not self._closed.wait(WATCH_INTERVAL_S):
             if self._worker is not None:
                 self._worker.ensure_running()
-
-
-class IngestWorker:
-    """The process that works the queue of uploads. It ends when its standard input closes."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._environment = settings.environment()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._process = self._start()
-
-    def ensure_running(self) -> None:
-        with self._lock:
-            if self._process.poll() is not None and not self._closed:
-                if self._process.stdin is not None:
-                    self._process.stdin.close()
-                self._process = self._start()
-
-    def close(self) -> None:
-        with self._lock:  # one that is just being started again ends, too
-            self._closed = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()  # what it had in hand is taken up at the next start
-            self._process.wait()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            # -P: what lies in the folder the user is in is not imported.
-            [sys.executable, "-P", "-m", "banyan.app"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,  # Ctrl-C in the terminal is the server's to handle
-        )
-
-
-def has_torch() -> bool:
-    """Whether the extra ``engine`` is installed; does not import it."""
-    return all(importlib.util.find_spec(name) for name in ("torch", "tokenizers", "jinja2"))
-
-
-def _check_engine(name: str) -> None:
-    if not has_torch():
-        raise EngineMissing(
-            f"{name} needs the extra `engine` (torch), which is not installed.",
-            remedy="pip install 'banyan-llm[engine]'",
-        )
-
-
-def _check_kind(name: str, kind: ModelKind, wanted: ModelKind) -> None:
-    if kind != wanted:
-        raise InputError(
-            f"{name} is a model of the kind {kind}; this needs one of the kind {wanted}.",
-            remedy="`banyan models list` says the kind of each.",
-        )
-
-
-def _english(store: Store, settings: Settings) -> AdaptiveEncoder | None:
-    try:
-        path = store.resolve(MINILM)
-    except UnknownModel:
-        return None
-    if not has_torch():
-        return None
-    return AdaptiveEncoder(
-        path, name=MINILM, dimensions=MINILM_DIMENSIONS, threads=settings.threads
-    )
-
-
-def _engine_config(settings: Settings) -> EngineConfig:
-    return EngineConfig(
-        precision=cast("Precision", settings.precision),  # EngineConfig refuses other words
-        threads=settings.threads,
-        kv_cache_bytes=settings.kv_cache_bytes,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_sequences=settings.max_sequences,
-        max_waiting=settings.max_waiting,
-    )
-
-
-def work() -> None:
-    """The ingest worker's process: make the sample, then work the queue until the parent goes."""
-    app = App(Settings.from_environment())
-    stop = threading.Event()
-
-    def wait_for_the_end() -> None:
-        sys.stdin.buffer.read()
-        stop.set()
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
-    try:
-        with suppress(Cancelled):  # told to end while it makes the sample; the next one does it
-            app.library.ensure_sample(Context(cancel=stop))
-        app.library.work(stop)
-    finally:
-        app.close()
-
-
-if __name__ == "__main__":
-    work()

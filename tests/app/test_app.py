@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.engine.toy import write_toy
 
-from banyan import app as composition
-from banyan.app import App, has_torch
+from banyan.app import App, local_models
+from banyan.app.local_models import has_torch
 from banyan.core.context import Context
 from banyan.core.errors import EngineMissing, InputError, UnknownModel
 from banyan.core.settings import Settings
@@ -83,7 +82,7 @@ def test_the_choice_of_the_answer_model_outlives_the_process(
 def test_without_torch_a_local_model_says_what_is_missing(
     app_with_models: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "has_torch", lambda: False)
+    monkeypatch.setattr(local_models, "has_torch", lambda: False)
     with pytest.raises(EngineMissing) as caught:
         app_with_models.chat_model("smollm2-135m-instruct")
     assert "banyan-llm[engine]" in caught.value.remedy
@@ -168,39 +167,3 @@ def test_the_ingest_worker_adds_the_sample_and_ends_with_its_parent(app: App) ->
     assert worker is not None
     app.close()
     assert worker._process.poll() is not None
-
-
-def test_a_worker_that_is_being_started_again_ends_with_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker = composition.IngestWorker(_settings(tmp_path))
-    worker._process.kill()
-    worker._process.wait()
-    start, starting = worker._start, threading.Event()
-
-    def slow() -> subprocess.Popen[bytes]:
-        starting.set()
-        time.sleep(0.3)
-        return start()
-
-    monkeypatch.setattr(worker, "_start", slow)
-    again = threading.Thread(target=worker.ensure_running)
-    again.start()
-    starting.wait(5)
-    worker.close()
-    again.join()
-    assert worker._process.poll() is not None
-
-
-def test_the_ingest_worker_imports_nothing_from_the_users_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
-    monkeypatch.chdir(tmp_path)
-    worker = composition.IngestWorker(_settings(tmp_path / "home"))
-    store = tmp_path / "home" / "knowledge" / "knowledge.sqlite3"
-    patience = time.monotonic() + 30
-    while not store.exists() and worker._process.poll() is None and time.monotonic() < patience:
-        time.sleep(0.05)
-    worker.close()
-    assert store.exists()
