@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from banyan.core.context import Context
 from banyan.core.errors import UnknownBase, UnknownModel
@@ -18,6 +19,7 @@ from banyan.core.events import (
     SentenceReady,
 )
 from banyan.core.fakes import ScriptedChatModel
+from banyan.core.layout import ClusterOptions
 from banyan.core.settings import Settings
 from banyan.core.types import Citation, ModelInfo, Passage
 from banyan.knowledge.records import Base, DocumentRecord
@@ -129,6 +131,8 @@ class FakeApp:
         self.closed = 0
         self.worker_started = False
         self.warm = False
+        self.cluster: Any = None
+        self.spread_models: list[tuple[str, ClusterOptions]] = []
 
     def chat_model(self, name: str) -> ScriptedChatModel:
         if name == "nobody":
@@ -137,6 +141,11 @@ class FakeApp:
 
     def models(self) -> list[ModelInfo]:
         return [ModelInfo(name="tiny", kind="chat", state="installed")]
+
+    def spread(self, name: str, options: ClusterOptions, on_event: Callable[[str], None]) -> Any:
+        self.chat_model(name)
+        self.spread_models.append((name, options))
+        return self.cluster
 
     def start_ingest_worker(self) -> None:
         self.worker_started = True

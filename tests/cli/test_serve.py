@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Runner
 from tests.cli.fake_app import FakeApp
+from tests.server import cluster_states
 
 from banyan.cli import serve as serve_module
+from banyan.core.cluster import ClusterStatus
+from banyan.core.context import Context
 from banyan.server import main as server_main
 from banyan.server.main import Address
 
@@ -98,3 +102,58 @@ def test_an_unknown_model_is_an_error_before_anything_listens(
 ) -> None:
     assert run("serve", "nobody").code == 3
     assert served == []
+
+
+@dataclass
+class FakeCluster:
+    """A cluster that is ready as soon as somebody waits for it."""
+
+    address: str = "10.0.0.1:7946"
+    token: str = "seven-trees"
+    waits: int = 0
+
+    def wait_ready(self, context: Context) -> None:
+        self.waits += 1
+
+    def status(self) -> ClusterStatus:
+        return cluster_states.of(1, 1)
+
+
+def test_up_runs_the_packaged_model_on_several_machines_without_waiting_for_them(
+    run: Runner, app: FakeApp, served: list[dict[str, object]]
+) -> None:
+    app.cluster = FakeCluster()
+    shown = run("up", "--workers", "1", "--token", "seven-trees", "--cluster-port", "7000")
+    ((model, options),) = app.spread_models
+    assert model == "smollm2-135m-instruct"
+    assert (options.workers, options.port, options.token) == (1, 7000, "seven-trees")
+    assert "banyan join 10.0.0.1:7946 --token seven-trees" in shown.err
+    assert app.cluster.waits == 0
+    assert served[0]["mode"] == "all"
+
+
+def test_up_spreads_the_model_that_is_named(
+    run: Runner, app: FakeApp, served: list[dict[str, object]]
+) -> None:
+    app.cluster = FakeCluster()
+    run("up", "--local-ranks", "2", "--model", "big")
+    ((model, options),) = app.spread_models
+    assert (model, options.local_ranks, options.workers) == ("big", 2, 0)
+
+
+def test_up_refuses_a_model_for_several_machines_where_there_is_one(
+    run: Runner, app: FakeApp, served: list[dict[str, object]]
+) -> None:
+    shown = run("up", "--model", "big")
+    assert shown.code == 2
+    assert "--workers" in shown.err
+    assert served == []
+
+
+def test_serve_waits_for_the_machines_before_it_listens(
+    run: Runner, app: FakeApp, served: list[dict[str, object]]
+) -> None:
+    app.cluster = FakeCluster()
+    shown = run("serve", "tiny", "--workers", "1")
+    assert app.cluster.waits == 1
+    assert "2 machines run tiny as tp2." in shown.err

@@ -1,4 +1,4 @@
-"""banyan join, banyan cluster status, and how up and serve spread a model over hosts."""
+"""banyan join, and how up and serve spread a model over hosts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from banyan.cli import output
 from banyan.cli.options import AsJson, Home, Threads, new_context, settings
 from banyan.cli.session import opened
-from banyan.core.errors import HostUnreachable, InputError, RemoteModelFailed, Unauthenticated
+from banyan.core.errors import InputError
 from banyan.core.layout import ClusterOptions, WorkerOptions
 from banyan.plan.hosts import HostsFile, parse_hosts
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from banyan.app import App
 
 DEFAULT_PORT = 7946
-STATUS_TIMEOUT_S = 5.0
 
 HostsPath = Annotated[
     Path | None,
@@ -72,8 +71,11 @@ class Spread:
         return self.hosts is not None or self.workers > 0 or self.local_ranks > 1
 
 
-def spread(app: App, model: str, wanted: Spread) -> None:
-    """Form the cluster, saying who joins and what the others have to type, and wait for it."""
+def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
+    """Begin to form the cluster, saying what the other machines have to type; ``wait`` for it.
+
+    Raises ``InputError`` and ``HostUnreachable``, and waiting for it what keeps it from forming.
+    """
     file = read_hosts(wanted.hosts) if wanted.hosts else None
     head = file.head if file else None
     options = ClusterOptions(
@@ -95,9 +97,10 @@ def spread(app: App, model: str, wanted: Spread) -> None:
         output.note(f"  banyan join {cluster.address} --token {cluster.token}")
     if file:
         cluster.start_hosts(file.hosts)
-    cluster.wait_ready(new_context())
-    status = cluster.status()
-    output.note(f"{len(status.hosts)} machines run {model} as {status.layout}.")
+    if wait:
+        cluster.wait_ready(new_context())
+        status = cluster.status()
+        output.note(f"{len(status.hosts)} machines run {model} as {status.layout}.")
 
 
 def read_hosts(path: Path) -> HostsFile:
@@ -156,90 +159,3 @@ def join(
 
 def _say_json(event: str) -> None:
     output.emit_line({"event": event})
-
-
-commands = typer.Typer(no_args_is_help=True, help="The machines that run one model together.")
-
-
-@commands.command()
-def status(
-    url: Annotated[
-        str, typer.Option("--url", help="Address of the server (the head).")
-    ] = "http://127.0.0.1:8080",
-    key: Annotated[str, typer.Option("--key", help="API key, where the server needs one.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show who is in the cluster, how the links are, and what was picked."""
-    found = _asked(url, key)
-    if as_json:
-        output.emit(found)
-        return
-    if not found["cluster"]:
-        output.print_text("This server runs its model on one machine.")
-        return
-    _show(found["cluster"])
-
-
-def _asked(url: str, key: str) -> dict[str, Any]:
-    import httpx
-
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    address = url.rstrip("/").removesuffix("/v1") + "/api/cluster"
-    try:
-        answer = httpx.get(address, headers=headers, timeout=STATUS_TIMEOUT_S)
-    except httpx.HTTPError as error:
-        raise HostUnreachable(
-            f"No server answers at {url}: {error}.", remedy="Give its address with --url."
-        ) from None
-    if answer.status_code in (401, 403):
-        raise Unauthenticated("The server wants a key.", remedy="Give one with --key.")
-    if answer.status_code != 200:
-        raise RemoteModelFailed(f"The server at {url} answered {answer.status_code}.")
-    return dict(answer.json())
-
-
-def _show(cluster: dict[str, Any]) -> None:
-    output.facts(
-        [
-            ("state", cluster["state"]),
-            ("cause", cluster["cause"]),
-            ("layout", cluster["layout"]),
-            ("sums by", cluster["algorithm"]),
-            ("across hosts", cluster["payload"]),
-            ("writes", f"{cluster['decode_tokens_per_s']:.1f} tokens/s"),
-        ]
-    )
-    headers = ("host", "address", "ranks", "memory", "of", "heard")
-    rows = [
-        (
-            host["name"],
-            host["address"],
-            " ".join(f"{rank['rank']}:{rank['state'] or 'here'}" for rank in host["ranks"]),
-            output.size(sum(rank["rss_bytes"] for rank in host["ranks"])),
-            output.size(host["memory_bytes"]),
-            f"{host['silence_s']:.1f} s ago",
-        )
-        for host in cluster["hosts"]
-    ]
-    output.table(headers, rows)
-    if cluster["links"]:
-        links = [
-            (
-                " - ".join(map(str, link["hosts"])),
-                f"{link['latency_s'] * 1e6:.0f} us",
-                f"{link['bandwidth'] * 8 / 1e6:.0f} Mbit/s",
-            )
-            for link in cluster["links"]
-        ]
-        output.table(("link", "latency", "bandwidth"), links)
-    if cluster["choices"]:
-        choices = [
-            (
-                output.size(choice["size_bytes"]),
-                choice["algorithm"],
-                f"{choice['measured_s'] * 1e3:.2f} ms",
-                f"{choice['predicted_s'] * 1e3:.2f} ms",
-            )
-            for choice in cluster["choices"]
-        ]
-        output.table(("message", "picked", "measured", "predicted"), choices)

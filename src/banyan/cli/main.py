@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from banyan.cli import ask, chat, cluster, doctor, keys, knowledge, models, output, plan, serve
+from banyan.cli import (
+    ask,
+    chat,
+    cluster,
+    cluster_status,
+    doctor,
+    keys,
+    knowledge,
+    models,
+    output,
+    plan,
+    serve,
+)
 from banyan.cli.add import add
 from banyan.cli.interruption import interruptible
 from banyan.cli.options import AsJson, Invocation
@@ -70,7 +82,7 @@ app.command()(plan.plan)
 app.add_typer(models.commands, name="models")
 app.add_typer(knowledge.commands, name="knowledge")
 app.add_typer(keys.commands, name="keys")
-app.add_typer(cluster.commands, name="cluster")
+app.add_typer(cluster_status.commands, name="cluster")
 app.command()(doctor.doctor)
 app.command()(version)
 

@@ -44,6 +44,11 @@ def print_text(text: str = "", *, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
+def clear() -> None:
+    """Empty the screen of a terminal; in a pipe a line of space."""
+    print_text("\x1b[2J\x1b[H" if is_terminal() else "", end="" if is_terminal() else "\n")
+
+
 def note(text: str) -> None:
     """Tell a person something that is not the result."""
     sys.stderr.write(safe(text) + "\n")

@@ -28,6 +28,7 @@ from banyan.cli.cluster import (
 from banyan.cli.models import pull_embedded
 from banyan.cli.options import AsJson, Home, Host, Port, Threads, new_context, settings
 from banyan.cli.session import opened
+from banyan.core.errors import InputError
 from banyan.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,17 +50,48 @@ def up(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the console in a browser.")
     ] = False,
+    model: Annotated[
+        str, typer.Option("--model", help="What several machines run; else the packaged model.")
+    ] = "",
+    hosts: HostsPath = None,
+    workers: Workers = 0,
+    cluster_address: ClusterAddress = "",
+    cluster_port: ClusterPort = DEFAULT_PORT,
+    token: Token = "",
+    local_ranks: LocalRanks = 1,
+    algorithm: Algorithm = "auto",
+    payload: Payload = "exact",
+    layout: LayoutName = "auto",
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the API and the console until Ctrl-C, and say what was resolved."""
+    """Serve the API and the console until Ctrl-C, and say what was resolved; with --hosts or
+    --workers one model on several machines together."""
     found = settings(home, host=host, port=port, threads=threads)
+    wanted = Spread(
+        hosts=hosts,
+        workers=workers,
+        address=cluster_address,
+        port=cluster_port,
+        token=token,
+        local_ranks=local_ranks,
+        algorithm=algorithm,
+        payload=payload,
+        layout=layout,
+    )
+    if model and not wanted.is_wanted:
+        raise InputError(
+            f"--model {model} says what several machines run, and there is only this one.",
+            remedy="Give --workers, --hosts or --local-ranks, or leave --model out.",
+        )
     if pull:
         pull_embedded(found, as_json=as_json)
     _warn(found)
     with opened(found) as app:
         app.start_ingest_worker()
+        if wanted.is_wanted:  # the console tells how far it is
+            spread(app, model or found.chat_model, wanted, wait=False)
         announce = _Announcement(facts=_facts(app), as_json=as_json, open_browser=open_browser)
 
         def ready(address: Address) -> None:
@@ -102,7 +134,7 @@ def serve(
     )
     with opened(found) as app:
         if wanted.is_wanted:
-            spread(app, model, wanted)
+            spread(app, model, wanted, wait=True)
         else:
             app.chat_model(model)
         announce = _Announcement(facts=[("model", model)], as_json=as_json, path="/v1")

@@ -135,6 +135,8 @@ class Engine:
         return EngineStats(
             prefill_tokens_per_s=self._loop.rates.prefill_tokens_per_s,
             decode_tokens_per_s=self._loop.rates.decode_tokens_per_s,
+            prefilled_tokens=self._loop.rates.prefilled_tokens,
+            decoded_tokens=self._loop.rates.decoded_tokens,
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
             pages_free=scheduler.pool.free,

@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from banyan.core.cluster import ChoiceStats, LinkStats
 from banyan.core.errors import InputError
 from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.kv import PagedKV, page_bytes
 from banyan.engine.loop import StepRunner
-from banyan.engine.stats import ChoiceStats, LinkStats
 
 
 class Forward(Protocol):

@@ -15,6 +15,7 @@ from typing import Final
 
 import torch
 
+from banyan.core.cluster import ChoiceStats, LinkStats
 from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Interval, Layout
 from banyan.engine import group_runner
@@ -35,7 +36,6 @@ from banyan.engine.model import Model, load_model
 from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, count_pages, make_cache
 from banyan.engine.stage import Place, Stage
-from banyan.engine.stats import ChoiceStats, LinkStats
 
 STAGE: Final = "stage"
 
@@ -93,12 +93,7 @@ def _links(made: Sequence[Collective], formation: Formation) -> tuple[LinkStats,
 
 def _choices(made: Sequence[Collective]) -> tuple[ChoiceStats, ...]:
     return tuple(
-        ChoiceStats(
-            size_bytes=choice.size_bytes,
-            algorithm=choice.algorithm,
-            measured_s=choice.measured_s,
-            predicted_s=choice.predicted_s,
-        )
+        choice
         for collective in made
         if isinstance(collective, Auto)
         for choice in collective.choices()

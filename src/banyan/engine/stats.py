@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from banyan.core.cluster import ChoiceStats, LinkStats
+
 WINDOW_STEPS = 128
 """Steps that the rates are taken over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStats:
-    """One way between two hosts, from the first to the second, or within one: seconds for an empty
-    message, bytes per second."""
-
-    hosts: tuple[int, ...]
-    latency_s: float
-    bandwidth: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceStats:
-    """What sums messages up to ``size_bytes``, with its measured time and the model's."""
-
-    size_bytes: int
-    algorithm: str
-    measured_s: float
-    predicted_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """Rates are tokens per second of computing over the last steps (0 before the first). ``links``
-    and ``choices`` are what rank 0 of a group has measured and picked, where it does so."""
+    """Rates are tokens per second of computing over the last steps (0 before the first), tokens
+    those of all steps so far. ``links`` and ``choices`` are what rank 0 of a group has measured and
+    picked, where it does so."""
 
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
+    prefilled_tokens: int
+    decoded_tokens: int
     running: int
     waiting: int
     pages_free: int
@@ -51,13 +36,17 @@ class EngineStats:
 
 
 class StepRates:
-    """Tokens and seconds of the last steps."""
+    """Tokens and seconds of the last steps; tokens of all."""
 
     def __init__(self) -> None:
+        self.prefilled_tokens = 0
+        self.decoded_tokens = 0
         self._steps: deque[tuple[float, int, int]] = deque(maxlen=WINDOW_STEPS)
 
     def record(self, seconds: float, *, prefilled: int, decoded: int) -> None:
         self._steps.append((seconds, prefilled, decoded))
+        self.prefilled_tokens += prefilled
+        self.decoded_tokens += decoded
 
     @property
     def prefill_tokens_per_s(self) -> float:

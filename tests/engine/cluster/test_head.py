@@ -13,11 +13,11 @@ import psutil
 import pytest
 from tests.engine.cluster.toys import Toys, toys, use_toy_ranks, wait_until
 
+from banyan.core.cluster import RankStatus
 from banyan.core.context import Context
 from banyan.core.errors import ClusterDown, DeadlineExceeded, HostUnreachable, InputError
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
-from banyan.engine.cluster.status import RankStatus
 from banyan.engine.config import EngineConfig
 
 

@@ -152,6 +152,11 @@ def test_the_choices_are_shown_with_what_the_model_said() -> None:
             assert choice.algorithm == chooser.pick(choice.size_bytes)
             assert choice.measured_s > 0
             assert choice.predicted_s > 0
+            slower = [other.measured_s for other in choice.others]
+            assert slower == sorted(slower)
+            assert min(slower) >= choice.measured_s
+        others = {other.algorithm for other in choices[0].others}
+        assert others == set(COLLECTIVES) - {choices[0].algorithm}
 
 
 def test_a_payload_is_predicted_by_the_bytes_it_has_on_the_wire() -> None:

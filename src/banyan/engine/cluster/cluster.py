@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from banyan.core.cluster import ClusterStatus
 from banyan.core.context import Context
 from banyan.core.errors import InputError
 from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions, Workload
@@ -25,7 +26,6 @@ from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
 from banyan.engine.cluster.ssh import RemoteHost
-from banyan.engine.cluster.status import ClusterStatus
 from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
@@ -54,6 +54,7 @@ class Cluster:
         """Listen and begin to form. Raises ``InputError`` and ``HostUnreachable``."""
         _check(options)
         self.token = options.token or secrets.token_urlsafe(24)
+        self._name = name
         self._on_event = on_event
         self._remote: list[RemoteHost] = []
         settings = HeadSettings(
@@ -97,13 +98,17 @@ class Cluster:
 
     def status(self) -> ClusterStatus:
         """Who is here, how they are, and what the engine has measured."""
-        found, stats = self._head.status(), self.engine.stats
+        found, stats = replace(self._head.status(), model=self._name), self.engine.stats
         if stats is None:
             return found
         return replace(
             found,
             prefill_tokens_per_s=stats.prefill_tokens_per_s,
             decode_tokens_per_s=stats.decode_tokens_per_s,
+            prefilled_tokens=stats.prefilled_tokens,
+            decoded_tokens=stats.decoded_tokens,
+            running=stats.running,
+            waiting=stats.waiting,
             links=stats.links,
             choices=stats.choices,
         )

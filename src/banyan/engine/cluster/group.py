@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
+from banyan.core.cluster import HostStatus, RankStatus
 from banyan.engine.cluster.control import Clock
 from banyan.engine.cluster.failure import MEET_S, Steps, Suspicion
 from banyan.engine.cluster.frames import HostReport, RankState, RankVitals
 from banyan.engine.cluster.lobby import HEAD_NAME, Guest
 from banyan.engine.cluster.ranks import LocalRanks
-from banyan.engine.cluster.status import HostStatus, RankStatus
 from banyan.engine.comm.roster import Member
 from banyan.engine.formation import Formation
 
@@ -119,6 +119,7 @@ def _status(
                 state=state.state if (state := group.states.get(member.rank)) else "",
                 device=member.device,
                 rss_bytes=held.get(member.rank, 0),
+                share=group.formation.layout.share(member.rank),
                 pid=state.pid if state else 0,
             )
             for member in group.of_host(number)

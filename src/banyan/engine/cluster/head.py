@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from banyan.core.cluster import ClusterStatus
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, ClusterDown, ClusterError, ModelError
 from banyan.core.layout import Layout, ModelShape
@@ -40,7 +41,6 @@ from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.lobby import Callbacks, Guest, Lobby
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
-from banyan.engine.cluster.status import ClusterStatus
 from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
@@ -105,11 +105,14 @@ class Head:
     @property
     def awaited(self) -> str:
         """Who has yet to join, in words; empty when all hosts are here."""
-        here = {guest.report.name for guest in self._lobby.guests}
-        names = [name for name in self.settings.names if name not in here]
-        if names:
+        if names := self._missing_names:
             return f"Not here: {', '.join(names)}."
         return f"{self.missing} of its hosts have yet to join." if self.missing else ""
+
+    @property
+    def _missing_names(self) -> tuple[str, ...]:
+        here = {guest.report.name for guest in self._lobby.guests}
+        return tuple(name for name in self.settings.names if name not in here)
 
     @property
     def others_are_ready(self) -> bool:
@@ -175,7 +178,9 @@ class Head:
         return ClusterStatus(
             state="down" if cause else "ready" if is_ready else "forming",
             cause=cause,
+            address=f"{self.settings.address}:{self.port}",
             expected_hosts=self.settings.hosts + 1,
+            missing=self._missing_names,
             hosts=(own, *hosts),
             layout="" if group is None else group.formation.layout.name,
             algorithm=communication.algorithm,

@@ -62,6 +62,7 @@ class ClusterProcess(EngineProcess):
         self._on_event = on_event
         self._ending = Context()
         self._trouble: BanyanError | None = None
+        self._told = ""
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -118,7 +119,13 @@ class ClusterProcess(EngineProcess):
         awaited = self._head.awaited
         self._trouble = None if awaited else error
         if not self._ending.cancel.is_set():
-            self._on_event(f"The cluster is down. {error} {awaited}".strip())
+            self._tell(f"The cluster is down. {error} {awaited}".strip())
+
+    def _tell(self, news: str) -> None:
+        """Tell a person, but not the same again at each of many attempts."""
+        if news != self._told:
+            self._told = news
+            self._on_event(news)
 
     def _run_once(self) -> None:
         """Form the group and stay until it is lost; raises why."""
@@ -144,7 +151,7 @@ class ClusterProcess(EngineProcess):
             self._head.lead(RankState(rank=0, state="ready", pid=link.pid), self._rss)
             self._trouble = None
             self._ready.set()
-            self._on_event("The cluster is ready.")
+            self._tell("The cluster is ready.")
         self._head.progress(link.progress)
         silence, allowed = link.silence_s, SILENCE_S if link.is_ready else LOADING_SILENCE_S
         if silence > allowed:

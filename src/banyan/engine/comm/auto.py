@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from banyan.core.cluster import AlgorithmStats, ChoiceStats
 from banyan.core.layout import LinkFacts
 from banyan.engine.comm.collective import Buffer, Collective
 from banyan.engine.comm.compress import CompressedExchange
@@ -38,16 +39,6 @@ HOPELESS: Final = 2.0
 """An algorithm this many times slower than the best at two sizes in a row is not tried at the next
 one, unless the model says that it comes within ``CLOSE`` of the best at some larger one."""
 CLOSE: Final = 1.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What is used for messages up to ``size_bytes``, with its measured time and the model's."""
-
-    size_bytes: int
-    algorithm: str
-    measured_s: float
-    predicted_s: float
 
 
 class Auto:
@@ -96,18 +87,28 @@ class Auto:
         grown = self.predicted_s(name, size) / predicted if predicted else size / last
         return points[last] * grown
 
-    def choices(self) -> list[Choice]:
-        """What was picked at each measured size, for a person to read."""
+    def choices(self) -> list[ChoiceStats]:
+        """What was picked at each measured size, beside what else was measured there."""
         sizes = sorted({size for points in self._table.values() for size in points})
         return [self._choice(size) for size in sizes]
 
-    def _choice(self, size: int) -> Choice:
-        name = self.pick(size)
-        return Choice(
+    def _choice(self, size: int) -> ChoiceStats:
+        picked = self.pick(size)
+        others = [
+            AlgorithmStats(
+                algorithm=name,
+                measured_s=points[size],
+                predicted_s=self.predicted_s(name, size),
+            )
+            for name, points in self._table.items()
+            if size in points and name != picked
+        ]
+        return ChoiceStats(
             size_bytes=size,
-            algorithm=name,
-            measured_s=self._seconds(name, size),
-            predicted_s=self.predicted_s(name, size),
+            algorithm=picked,
+            measured_s=self._seconds(picked, size),
+            predicted_s=self.predicted_s(picked, size),
+            others=tuple(sorted(others, key=lambda other: other.measured_s)),
         )
 
     def predicted_s(self, name: str, size_bytes: int) -> float:
