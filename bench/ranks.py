@@ -188,6 +188,9 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
             stage.overlaps = is_cpu and bool(switches) and ways[number].algorithm == "auto"
             return stage.run(batch)
 
+        def close(self) -> None:
+            stage.close()
+
     layout = seat.formation.layout
     facts = to_json(measure_device(seated.model))
     if seat.rank:

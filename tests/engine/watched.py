@@ -36,6 +36,9 @@ class Watched:
         self.gate.set()
         self._model = model
 
+    def close(self) -> None:
+        self._model.close()
+
     def forward(self, batch, kv, comm):
         self.gate.wait()
         if self.fails_with is not None:

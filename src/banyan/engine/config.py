@@ -175,6 +175,10 @@ class EngineConfig:
 
     ``packed_copy`` keeps a bf16 copy beside packed weights: prefill is then as fast as in bf16,
     for the memory of both. ``precision.py`` says when auto means that.
+
+    ``device_memory`` is what one rank may take of its device in all (0: what it needs): layers
+    that do not fit beside the rest pass through, on a processor from a file in the folder
+    ``staging``, on a card from ``host_memory`` bytes of the host (0: what it needs).
     """
 
     precision: Precision = "auto"
@@ -186,6 +190,9 @@ class EngineConfig:
     page_size: int = 16
     packed_copy: bool = False
     device: str = "cpu"
+    device_memory: int = 0
+    host_memory: int = 0
+    staging: str = ""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -199,6 +206,8 @@ class EngineConfig:
         for name in names:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be positive.")
+        if min(self.device_memory, self.host_memory) < 0:
+            raise InputError("A memory budget is negative.", remedy="0 is no budget.")
 
     def resolve(
         self,

@@ -27,7 +27,7 @@ from banyan.engine.conversation import encode_conversation
 from banyan.engine.formation import Seat
 from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
-from banyan.engine.model import load_model
+from banyan.engine.model import load
 from banyan.engine.pages import PagePool
 from banyan.engine.precision import resolved
 from banyan.engine.pulse import Pulse
@@ -201,11 +201,4 @@ class Engine:
 
 def load_alone(path: Path, config: EngineConfig) -> Loaded:
     """The whole model in this process."""
-    model = load_model(
-        path,
-        config.precision,
-        config.threads,
-        packed_copy=config.packed_copy,
-        device=config.device,
-    )
-    return alone(model, config)
+    return alone(load(path, config), config)

@@ -80,6 +80,7 @@ class GroupRunner:
                 link.send(memoryview(struct.pack("<I", 0)))
             except ClusterError:
                 continue
+        self._stage.close()
         self._group.close()
 
     def _gathered(self, batch: Batch, own: Tensor | None) -> Tensor:

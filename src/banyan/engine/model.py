@@ -21,6 +21,7 @@ from banyan.engine.linear import CPU
 from banyan.engine.precision import resolved
 from banyan.engine.rope import Rope
 from banyan.engine.slice_file import SUFFIX, open_slice
+from banyan.engine.stream.loading import load_streamed
 from banyan.engine.weights import Weights, activation_dtype, load_weights
 
 
@@ -51,6 +52,10 @@ class Model:
     @property
     def size_bytes(self) -> int:
         return self.weights.size_bytes
+
+    def close(self) -> None:
+        """End whatever brings weights; nothing is computed any more."""
+        self.weights.close()
 
     @torch.inference_mode()
     def forward(self, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
@@ -95,35 +100,50 @@ def load_model(
     vocab: int | None = None,
     device: str = "cpu",
 ) -> Model:
-    """Read a GGUF file or a Hugging Face folder into memory, or one rank's ``share`` of it.
-
-    The share may also be a slice file; ``vocab`` is the size of the whole vocabulary.
-
-    ``precision`` and ``threads`` as in ``EngineConfig`` ("auto" and 0 are resolved for this
-    machine and the checkpoint); the process computes with ``threads`` threads from then on. Raises
-    ``CheckpointInvalid`` and ``UnsupportedModel``.
-    """
-    checkpoint = _open(path, share)
-    asked = EngineConfig(
+    """``load`` with everything else as ``EngineConfig`` has it."""
+    config = EngineConfig(
         precision=precision, threads=threads, packed_copy=packed_copy, device=device
     )
-    chosen = resolved(asked, checkpoint)
-    place = torch.device(chosen.device)
+    return load(path, config, share=share, vocab=vocab)
+
+
+def load(
+    path: Path, config: EngineConfig, *, share: Share | None = None, vocab: int | None = None
+) -> Model:
+    """Read a GGUF file or a Hugging Face folder into memory, or one rank's ``share`` of it.
+
+    The share may also be a slice file; ``vocab`` is the size of the whole vocabulary. With
+    ``config.device_memory`` only as many layers stay as fit, and the others are streamed.
+
+    What is "auto" is resolved for this machine and the checkpoint; the process computes with
+    ``config.threads`` threads from then on. Raises ``CheckpointInvalid``, ``UnsupportedModel``, and
+    ``PlanImpossible`` where the model does not fit its budget.
+    """
+    checkpoint = _open(path, share)
+    chosen = resolved(config, checkpoint)
     # Layers are loaded side by side; threads within an operation would wait for each other.
     torch.set_num_threads(1)
     try:
-        weights = load_weights(
-            checkpoint,
-            chosen.precision,
-            chosen.threads,
-            copy=chosen.packed_copy,
-            share=share,
-            device=place,
-        )
+        weights = _weights(path, checkpoint, chosen, share)
     finally:
         torch.set_num_threads(chosen.threads)
     dtype = activation_dtype(chosen.precision)
-    return Model(checkpoint.config, weights, dtype, vocab=vocab, device=place)
+    return Model(checkpoint.config, weights, dtype, vocab=vocab, device=torch.device(chosen.device))
+
+
+def _weights(
+    path: Path, checkpoint: Checkpoint, config: EngineConfig, share: Share | None
+) -> Weights:
+    if config.device_memory:
+        return load_streamed(path, checkpoint, config, share)
+    return load_weights(
+        checkpoint,
+        config.precision,
+        config.threads,
+        copy=config.packed_copy,
+        share=share,
+        device=torch.device(config.device),
+    )
 
 
 def _open(path: Path, share: Share | None) -> Checkpoint:

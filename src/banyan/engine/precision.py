@@ -26,9 +26,9 @@ def resolved(
     config: EngineConfig, checkpoint: Checkpoint, memory_bytes: int | None = None
 ) -> EngineConfig:
     """``config.resolve`` for the checkpoint, whose ranks together have ``memory_bytes`` available
-    (None: what this machine has)."""
+    (None: what this machine has, or the budget)."""
     if memory_bytes is None:
-        memory_bytes = psutil.virtual_memory().available
+        memory_bytes = config.device_memory or psutil.virtual_memory().available
     needed = config.kv_cache_bytes + sum(
         tensor.size_bytes + BF16_BYTES * math.prod(tensor.shape)
         for tensor in checkpoint.tensors.values()

@@ -33,6 +33,8 @@ class Forward(Protocol):
         """Float32 logits [R, vocab] of ``batch.logit_rows``."""
         ...
 
+    def close(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
@@ -119,4 +121,5 @@ class Runner:
         return lambda: logits
 
     def close(self) -> None:
-        """Nobody else is to be told."""
+        """Nothing is computed any more."""
+        self._model.close()

@@ -32,7 +32,7 @@ from banyan.engine.config import EngineConfig, available_cores
 from banyan.engine.formation import Formation, Seat
 from banyan.engine.group_runner import PLAN
 from banyan.engine.kv import PagedKV
-from banyan.engine.model import Model, load_model
+from banyan.engine.model import Model, load
 from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, count_pages, make_cache
 from banyan.engine.stage import Place, Stage
@@ -111,7 +111,10 @@ def follow(
     report("ready")
     plan = seated.group.channels[PLAN][0]
     interval: Interval = seat.formation.layout.share(seat.rank).vocab
-    group_runner.follow(seated.stage, plan, interval, pulse)
+    try:
+        group_runner.follow(seated.stage, plan, interval, pulse)
+    finally:
+        seated.stage.close()
     seated.group.close()
 
 
@@ -132,15 +135,8 @@ def take(
     report("connecting")
     group = _connected(seat)
     report("loading")
-    model = load_model(
-        path,
-        config.precision,
-        config.threads,
-        packed_copy=config.packed_copy,
-        share=layout.share(rank),
-        vocab=max(share.vocab.end for share in layout.stages[-1].shares),
-        device=config.device,
-    )
+    vocab = max(share.vocab.end for share in layout.stages[-1].shares)
+    model = load(path, config, share=layout.share(rank), vocab=vocab)
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
     kv = make_cache(model.config, model.dtype, config, pages)
     report("measuring")

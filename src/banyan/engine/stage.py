@@ -51,6 +51,8 @@ class Part(Protocol):
 
     def logits(self, x: Tensor, batch: Batch) -> Tensor: ...
 
+    def close(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -85,6 +87,10 @@ class Stage:
         rows = len(batch.tokens) if alone else place.micro_batch_tokens
         found = [self._piece(piece) for piece in micro_batches(batch, rows)]
         return torch.cat(found) if place.is_last else None
+
+    def close(self) -> None:
+        """Nothing is computed any more."""
+        self._part.close()
 
     def _piece(self, piece: Batch) -> Tensor:
         """The logits of one micro-batch; before the last stage, its activations."""

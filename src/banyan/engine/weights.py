@@ -1,7 +1,7 @@
 """Weights: a decoder's matrices, layer by layer, as the blocks want them.
 
-Where a layer's weights lie (here: resident in memory) is behind ``layer``, a context manager, so
-that streaming them later changes no block.
+Where a layer's weights lie (here: resident in memory; in ``stream/``: on their way) is behind
+``layer``, a context manager, so that no block can tell.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ class Weights(Protocol):
         """The weights of layer ``index``, in place until the context ends."""
         ...
 
+    def close(self) -> None:
+        """No layer is asked for any more."""
+        ...
+
 
 class ResidentWeights:
     """Every layer in memory for good."""
@@ -117,6 +121,9 @@ class ResidentWeights:
     def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
         return self._layers[index]
 
+    def close(self) -> None:
+        """Nothing is on its way."""
+
 
 def load_weights(
     checkpoint: Checkpoint,
@@ -132,7 +139,7 @@ def load_weights(
     ``share`` is what a checkpoint that was cut (``cut.py``) is of the whole.
     """
     config = checkpoint.config
-    reader = _Reader(checkpoint, precision, copy=copy, device=device)
+    reader = WeightReader(checkpoint, precision, copy=copy, device=device)
     experts = Interval(0, config.experts) if share is None else share.experts
     first_token = 0 if share is None else share.vocab.begin
     with ThreadPoolExecutor(threads) as pool:
@@ -142,7 +149,7 @@ def load_weights(
     return ResidentWeights(reader.embedding(first_token), layers, head.result())
 
 
-class _Reader:
+class WeightReader:
     """Turns a checkpoint's tensors into weights, and remembers which it has used."""
 
     def __init__(

@@ -1,0 +1,172 @@
+"""Loading within a budget: the staging file, what stays of it, and the window for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+import torch
+
+from banyan.core.errors import InputError
+from banyan.core.layout import Interval, Share, to_json
+from banyan.engine.checkpoint import Checkpoint
+from banyan.engine.cluster.identity import identify
+from banyan.engine.config import EngineConfig, ModelConfig
+from banyan.engine.kv import page_bytes
+from banyan.engine.runner import count_pages
+from banyan.engine.slice_file import SUFFIX
+from banyan.engine.stream.direct import aligned
+from banyan.engine.stream.disk import DiskCarrier
+from banyan.engine.stream.pace import measure_pace
+from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, write_staging
+from banyan.engine.stream.streamed import StreamedWeights
+from banyan.engine.stream.window import Window
+from banyan.engine.weights import LayerWeights, WeightReader, activation_dtype
+from banyan.plan.budget import Demand, check_possible, fit, gathered_bytes
+from banyan.plan.sizes import WeightKind, activation_bytes, layer_bytes
+
+SUFFIX_STAGING: Final = ".staging"
+RESERVE_BYTES: Final = 64 << 20
+"""What the process still takes after loading, beside what is counted: threads, compiled kernels,
+requests."""
+
+
+def load_streamed(
+    path: Path, checkpoint: Checkpoint, config: EngineConfig, share: Share | None
+) -> StreamedWeights:
+    """The checkpoint's weights within ``config.device_memory`` bytes, which hold everything else
+    of this process, too. ``config`` is resolved; ``path`` is where the checkpoint was opened.
+
+    Raises ``PlanImpossible`` where that cannot be, and ``EngineFailed`` where the staging file
+    cannot be written.
+    """
+    _check(config)
+    model, dtype = checkpoint.config, activation_dtype(config.precision)
+    reader = WeightReader(
+        checkpoint, config.precision, copy=config.packed_copy, device=torch.device("cpu")
+    )
+    experts = Interval(0, model.experts) if share is None else share.experts
+    beside = _Beside(checkpoint, config, experts)
+    expected = _expected_layers(model, config, experts)
+    check_possible(beside.demand(expected, ends=0), config.device_memory)
+    embedding = reader.embedding(0 if share is None else share.vocab.begin)
+    head = reader.head()
+    staging = _staging(path, config, share, lambda: _layers(reader, model, experts))
+    ends = 0 if head is None else head.size_bytes
+    ends += 0 if embedding is None else embedding.table.size_bytes
+    demand = beside.demand([layer.size_bytes for layer in staging.layers], ends=ends)
+    chosen = fit(demand, config.device_memory, measure_pace(staging, model, head, dtype))
+    resident = {
+        layer: staging.read(layer, aligned(demand.layers[layer])) for layer in chosen.resident
+    }
+    if not chosen.slots:
+        staging.close()
+        return StreamedWeights(embedding, head, resident, None, chosen)
+    carrier = DiskCarrier(staging, chosen.slots, chosen.slot_bytes)
+    return StreamedWeights(embedding, head, resident, Window(chosen.streamed, carrier), chosen)
+
+
+def _check(config: EngineConfig) -> None:
+    if config.device != "cpu":
+        raise InputError("Weights are streamed to processors, not to cards yet.")
+    if config.host_memory:
+        raise InputError(
+            "host_memory is for ranks on cards: what a processor streams comes from the disk.",
+            remedy="Give device_memory alone.",
+        )
+    if not config.staging:
+        raise InputError("A memory budget needs a folder for what does not fit.")
+
+
+class _Beside:
+    """What is held beside the weights."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig, experts: Interval) -> None:
+        model, dtype = checkpoint.config, activation_dtype(config.precision)
+        memory = psutil.Process().memory_info()
+        self._runtime = memory.rss - memory.shared + RESERVE_BYTES
+        self._kv = count_pages(model, dtype, config) * page_bytes(
+            layers=model.layers,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            page_size=config.page_size,
+            dtype=dtype,
+        )
+        rows = config.max_batch_tokens
+        self._activations = gathered_bytes(
+            model.shape, kv=self._kv, tokens=model.context_length, item_bytes=dtype.itemsize
+        ) + activation_bytes(
+            model.shape,
+            _whole(model, experts),
+            rows=rows,
+            logit_rows=rows if checkpoint.has_end else 0,
+            item_bytes=dtype.itemsize,
+        )
+
+    def demand(self, layers: Sequence[int], *, ends: int) -> Demand:
+        return Demand(
+            layers=tuple(layers),
+            ends=ends,
+            kv=self._kv,
+            activations=self._activations,
+            runtime=self._runtime,
+        )
+
+
+def _expected_layers(model: ModelConfig, config: EngineConfig, experts: Interval) -> list[int]:
+    """Bytes of each layer by the planner's arithmetic, before anything is read."""
+    kinds: dict[str, WeightKind] = {"fp32": "fp32", "bf16": "bf16", "packed": "packed"}
+    kind = "packed+copy" if config.packed_copy else kinds[config.precision]
+    return [layer_bytes(model.shape, _whole(model, experts), kind)] * model.layers
+
+
+def _whole(model: ModelConfig, experts: Interval) -> Share:
+    """All of a model, or of what a share of one is by itself, with some of its experts."""
+    return Share(
+        layers=Interval(0, model.layers),
+        heads=Interval(0, model.heads),
+        kv_heads=tuple(range(model.kv_heads)),
+        ffn=Interval(0, model.ffn),
+        vocab=Interval(0, model.vocab),
+        experts=experts,
+    )
+
+
+def _layers(reader: WeightReader, model: ModelConfig, experts: Interval) -> Iterator[LayerWeights]:
+    for layer in range(model.layers):
+        yield reader.layer(layer, experts)
+    reader.check_all_used()
+
+
+def _staging(
+    path: Path,
+    config: EngineConfig,
+    share: Share | None,
+    layers: Callable[[], Iterator[LayerWeights]],
+) -> Staging:
+    """The staging file of this share in this precision, written if it is not there or damaged."""
+    target = _target(path, config, share)
+    try:
+        return Staging(target)
+    except StagingInvalid:
+        target.unlink(missing_ok=True)
+    write_staging(target, layers())
+    return Staging(target)
+
+
+def _target(path: Path, config: EngineConfig, share: Share | None) -> Path:
+    """A file by what is in it: the checkpoint's contents, the share, and all that decides in which
+    bytes its numbers are computed with."""
+    folder = Path(config.staging)
+    source = path.stem if path.suffix == SUFFIX else identify(path, "", folder).digest
+    content = [
+        *(FORMAT, source, None if share is None else to_json(share)),
+        *(config.precision, config.packed_copy),
+        *(torch.__version__, torch.backends.cpu.get_cpu_capability()),
+    ]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return folder / f"{digest[:32]}{SUFFIX_STAGING}"

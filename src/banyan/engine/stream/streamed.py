@@ -1,0 +1,56 @@
+"""StreamedWeights: some layers stay in memory, the others pass through it, one after the other.
+
+    load (loading.py)          staging file written once (staging.py, form.py), or found
+      measure_pace (pace.py)     how fast layers are read, and computed
+      fit (plan/budget.py)       which layers stay, how many slots the others share
+    step: weights.layer(i)
+      resident                   there for good
+      Window.layer(i)            (window.py) waits until it is whole; i + 1 is on its way
+        DiskCarrier.bring        (disk.py) a direct read into aligned memory (direct.py)
+
+A block cannot tell where its weights come from, and neither can a layout: each rank streams its own
+share. All sequences of a batch pass through a layer while it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+from banyan.engine.stream.window import Window
+from banyan.engine.weights import Embedding, Head, LayerWeights
+from banyan.plan.budget import Fit
+
+
+class StreamedWeights:
+    """``Weights`` within a budget. ``window`` is None where all layers fit."""
+
+    def __init__(
+        self,
+        embedding: Embedding | None,
+        head: Head | None,
+        resident: Mapping[int, LayerWeights],
+        window: Window[LayerWeights] | None,
+        fit: Fit,
+    ) -> None:
+        self.embedding = embedding
+        self.head = head
+        self.fit = fit
+        self.window = window
+        self._resident = {layer: nullcontext(weights) for layer, weights in resident.items()}
+
+    @property
+    def size_bytes(self) -> int:
+        """What is in memory: that which stays, and the slots."""
+        return self.fit.demand.ends + self.fit.resident_bytes + self.fit.slots * self.fit.slot_bytes
+
+    def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
+        """See ``Weights``; raises what reading the layer raised."""
+        if index in self._resident or self.window is None:
+            return self._resident[index]
+        return self.window.layer(index)
+
+    def close(self) -> None:
+        """End the reader; of no effect the second time."""
+        if self.window is not None:
+            self.window.close()
