@@ -37,7 +37,6 @@ from banyan.engine.cluster.frames import (
 )
 from banyan.engine.cluster.group import RunningGroup, guest_status, own_status
 from banyan.engine.cluster.head_settings import HeadSettings
-from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.lobby import Callbacks, Guest, Lobby
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
@@ -45,6 +44,7 @@ from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Formation, ModelIdentity, Seat
+from banyan.engine.identity import identify
 from banyan.engine.precision import agreed
 from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json

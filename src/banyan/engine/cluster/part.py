@@ -12,11 +12,11 @@ from typing import Final
 from banyan.core.errors import BanyanError, CheckpointInvalid, JoinRefused, NotFound
 from banyan.engine.cluster.control import SLICE
 from banyan.engine.cluster.frames import MAX_MESSAGE, Prepare, RankNews, RankState, RankVitals
-from banyan.engine.cluster.identity import identify
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import receive_slice, slice_path
 from banyan.engine.comm import handshake
 from banyan.engine.formation import Formation
+from banyan.engine.identity import identify
 
 END_S: Final = 5.0
 """How long the end of a slice that is being fetched is waited for."""

@@ -14,8 +14,8 @@ import torch
 from banyan.core.errors import InputError
 from banyan.core.layout import Interval, Share, to_json
 from banyan.engine.checkpoint import Checkpoint
-from banyan.engine.cluster.identity import identify
 from banyan.engine.config import EngineConfig, ModelConfig
+from banyan.engine.identity import identify
 from banyan.engine.kv import page_bytes
 from banyan.engine.runner import count_pages
 from banyan.engine.slice_file import SUFFIX
