@@ -7,15 +7,22 @@ token bucket on both ends of every link, and propagation delay has to be added b
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 BURST_BYTES = 16 << 10
 """A larger burst would let short messages pass at memory speed."""
 QUEUE_MS = 50
+PREFIX = "by"
+"""Names of namespaces begin with this and the process id of who made them."""
+TERMINATED = 143
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,27 @@ def available() -> bool:
 def hosts(count: int, *, bandwidth_bit_s: float | None = 1e9) -> Iterator[list[Host]]:
     """``count`` hosts on one switch, each link limited in both directions (None: not at all).
 
-    Everything is removed at the end, whatever happens in between.
+    Everything is removed at the end, whatever happens in between, SIGTERM included; what a run that
+    was killed has left goes at the next start.
     """
-    prefix = f"by{os.getpid()}"
+    sweep()
+    prefix = f"{PREFIX}{os.getpid()}"
     switch = f"{prefix}sw"
     made = [Host(f"{prefix}h{i}", f"10.77.0.{i + 1}") for i in range(count)]
+    with _terminable():
+        yield from _hosts(made, switch, bandwidth_bit_s)
+
+
+def sweep() -> None:
+    """Remove the namespaces of processes that are no more."""
+    listed = subprocess.run(["ip", "netns", "list"], check=False, capture_output=True, text=True)
+    for line in listed.stdout.splitlines():
+        match = re.match(PREFIX + r"(\d+)(sw|h\d+)\b", line)
+        if match is not None and not os.path.exists(f"/proc/{match[1]}"):
+            _remove(match[0])
+
+
+def _hosts(made: list[Host], switch: str, bandwidth_bit_s: float | None) -> Iterator[list[Host]]:
     try:
         _run("ip", "netns", "add", switch)
         _run(*_enter(switch), "ip", "link", "add", "br0", "type", "bridge")
@@ -58,7 +81,24 @@ def hosts(count: int, *, bandwidth_bit_s: float | None = 1e9) -> Iterator[list[H
         yield made
     finally:
         for name in (*(host.name for host in made), switch):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+            _remove(name)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds the block, so that what it has made is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _attach(host: Host, switch: str, port: str, bandwidth_bit_s: float | None) -> None:
@@ -83,6 +123,10 @@ def _limit(inside: Sequence[str], device: str, bandwidth_bit_s: float) -> None:
     rate = f"{int(bandwidth_bit_s)}bit"
     bucket = ["rate", rate, "burst", str(BURST_BYTES), "latency", f"{QUEUE_MS}ms"]
     _run(*inside, "tc", "qdisc", "add", "dev", device, "root", "tbf", *bucket)
+
+
+def _remove(namespace: str) -> None:
+    subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
 
 
 def _enter(namespace: str) -> list[str]:

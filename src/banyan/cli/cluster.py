@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ import typer
 from banyan.cli import output
 from banyan.cli.options import AsJson, Home, Threads, new_context, settings
 from banyan.cli.session import opened
+from banyan.core.context import Context
 from banyan.core.errors import InputError
 from banyan.core.layout import ClusterOptions, WorkerOptions
 from banyan.plan.hosts import HostsFile, parse_hosts
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from banyan.app import App
 
 DEFAULT_PORT = 7946
+MAX_TOKEN = 1024
 
 HostsPath = Annotated[
     Path | None,
@@ -47,6 +51,9 @@ Algorithm = Annotated[
 Payload = Annotated[
     str, typer.Option("--payload", help="What crosses hosts: exact, bf16 or int8 (lossy).")
 ]
+WithTls = Annotated[
+    bool, typer.Option("--tls", help="Encrypt what machines say to each other; all need it.")
+]
 LayoutName = Annotated[
     str, typer.Option("--layout", help="auto, tp (split layers) or pp (layers by host).")
 ]
@@ -65,6 +72,7 @@ class Spread:
     algorithm: str
     payload: str
     layout: str
+    tls: bool
 
     @property
     def is_wanted(self) -> bool:
@@ -77,6 +85,11 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
     Raises ``InputError`` and ``HostUnreachable``, and waiting for it what keeps it from forming.
     """
     file = read_hosts(wanted.hosts) if wanted.hosts else None
+    if file and (wanted.workers or wanted.local_ranks > 1):
+        raise InputError(
+            "--hosts says which machines there are; --workers and --local-ranks do not go with it.",
+            remedy="Give each machine a [[host]] in the file, and `ranks` for its processes.",
+        )
     head = file.head if file else None
     options = ClusterOptions(
         workers=len(file.hosts) if file else wanted.workers,
@@ -90,11 +103,13 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         payload=wanted.payload,
         layout=wanted.layout,
         step_timeout_s=app.settings.step_timeout_s,
+        tls=wanted.tls or (file is not None and file.tls),
     )
     cluster = app.spread(model, options, output.note)
     if options.workers:
         output.note(f"Waiting for {options.workers} machine(s). On each further one:")
-        output.note(f"  banyan join {cluster.address} --token {cluster.token}")
+        tls = " --tls" if options.tls else ""
+        output.note(f"  banyan join {cluster.address} --token {cluster.token}{tls}")
     if file:
         cluster.start_hosts(file.hosts)
     if wait:
@@ -132,6 +147,12 @@ def join(
         int, typer.Option("--ranks", min=1, max=64, help="Processes that compute here.")
     ] = 1,
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda:0 for a card.")] = "cpu",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt everything; a head without TLS is refused.")
+    ] = False,
+    leave_with_stdin: Annotated[
+        bool, typer.Option("--leave-with-stdin", help="Leave when standard input closes.")
+    ] = False,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -140,9 +161,12 @@ def join(
     address, _, port = head.rpartition(":")
     if not address or not port.isdigit() or not 0 < int(port) < 65536:
         raise InputError(f"{head!r} is not HOST:PORT.", remedy="For example: 10.0.0.1:7946.")
-    token = sys.stdin.readline().strip() if token_stdin else token
+    token = sys.stdin.readline(MAX_TOKEN).strip() if token_stdin else token
     if not token:
         raise InputError("The token is missing.", remedy="Give --token T as the head printed it.")
+    if len(token) >= MAX_TOKEN:
+        raise InputError(f"The token is too long: MAX_TOKEN = {MAX_TOKEN}.")
+    found = settings(home, threads=threads)
     options = WorkerOptions(
         address=address,
         port=int(port),
@@ -150,11 +174,22 @@ def join(
         name=name or socket.gethostname(),
         ranks=ranks,
         device=device,
+        tls=tls,
+        slice_cache_bytes=found.slice_cache_bytes,
     )
     context = new_context()
-    with opened(settings(home, threads=threads)) as app:
+    if leave_with_stdin:
+        threading.Thread(target=_cancel_with_stdin, args=(context,), daemon=True).start()
+    with opened(found) as app:
         output.note("Ctrl-C leaves the cluster.")
         app.join(options, context, _say_json if as_json else output.note)
+
+
+def _cancel_with_stdin(context: Context) -> None:
+    # Not through sys.stdin: a thread that waits in there keeps the interpreter from ending.
+    while os.read(sys.stdin.fileno(), MAX_TOKEN):
+        pass  # nothing more is expected
+    context.cancel.set()
 
 
 def _say_json(event: str) -> None:

@@ -101,7 +101,7 @@ def _show(found: ClusterStatus) -> None:
             ("waits for", ", ".join(found.missing)),
             ("layout", found.layout),
             ("sums by", found.algorithm),
-            ("across hosts", found.payload),
+            ("across hosts", found.payload + (", encrypted" if found.tls else "")),
             ("writes", _rate(found.decode_tokens_per_s)),
             ("reads", _rate(found.prefill_tokens_per_s)),
             ("requests", f"{found.running} running, {found.waiting} waiting"),

@@ -22,6 +22,7 @@ from banyan.cli.cluster import (
     Payload,
     Spread,
     Token,
+    WithTls,
     Workers,
     spread,
 )
@@ -62,6 +63,7 @@ def up(
     algorithm: Algorithm = "auto",
     payload: Payload = "exact",
     layout: LayoutName = "auto",
+    tls: WithTls = False,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -79,6 +81,7 @@ def up(
         algorithm=algorithm,
         payload=payload,
         layout=layout,
+        tls=tls,
     )
     if model and not wanted.is_wanted:
         raise InputError(
@@ -114,6 +117,7 @@ def serve(
     algorithm: Algorithm = "auto",
     payload: Payload = "exact",
     layout: LayoutName = "auto",
+    tls: WithTls = False,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -131,6 +135,7 @@ def serve(
         algorithm=algorithm,
         payload=payload,
         layout=layout,
+        tls=tls,
     )
     with opened(found) as app:
         if wanted.is_wanted:

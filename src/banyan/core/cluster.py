@@ -68,7 +68,7 @@ class ClusterStatus:
     were given.
 
     Rates, tokens, requests, links and choices are those of the engine while it runs; hosts are
-    numbered in the order of ``hosts``.
+    numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted.
     """
 
     state: str
@@ -80,6 +80,7 @@ class ClusterStatus:
     layout: str
     algorithm: str
     payload: str
+    tls: bool = False
     model: str = ""
     prefill_tokens_per_s: float = 0.0
     decode_tokens_per_s: float = 0.0

@@ -167,6 +167,7 @@ class ClusterOptions:
     ``local_ranks`` run on this one. ``step_timeout_s``: how long a step may stand still.
     ``algorithm``: auto or a collective's name; ``payload``: exact, bf16 or int8 across hosts;
     ``layout``: auto, tp (all ranks split every layer) or pp (each host has consecutive layers).
+    ``tls``: all that hosts say to each other is encrypted.
     """
 
     workers: int
@@ -180,11 +181,13 @@ class ClusterOptions:
     payload: str = "exact"
     layout: str = "auto"
     step_timeout_s: float = 60.0
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """How a host joins. ``address`` and ``port`` are the head's."""
+    """How a host joins. ``address`` and ``port`` are the head's; with ``tls`` a head without is
+    refused. ``slice_cache_bytes``: most disk for parts of models that a head has sent."""
 
     address: str
     port: int
@@ -192,6 +195,8 @@ class WorkerOptions:
     name: str
     ranks: int = 1
     device: str = "cpu"
+    tls: bool = False
+    slice_cache_bytes: int = 64 << 30
 
 
 Record = TypeVar("Record")

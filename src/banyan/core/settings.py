@@ -54,6 +54,9 @@ class Settings:
     step_timeout_s: float = _setting(
         60.0, "How long a step over several machines may stand still before a rank counts as hung."
     )
+    slice_cache_bytes: int = _setting(
+        64 * GIB, "Most disk for parts of models that a cluster's head has sent to this machine."
+    )
     max_streams: int = _setting(64, "Answers and generations the server works on at one time.")
     max_connections: int = _setting(512, "Connections the server keeps open at one time.")
     max_upload_bytes: int = _setting(200 * MIB, "Largest file that is accepted.")

@@ -19,6 +19,7 @@ from banyan.core import errors
 from banyan.core.errors import BanyanError, EngineFailed, LimitExceeded
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Message, Sampling, TokenLogprob, Usage
+from banyan.engine.comm.stream import Stream
 
 MAX_FRAME_BYTES = 64 << 20
 """Longest frame that is sent or read."""
@@ -31,9 +32,9 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Channel:
-    """Frames over a connected socket; any thread may send, one reads."""
+    """Frames over a connection; any thread may send, one reads."""
 
-    def __init__(self, connection: socket.socket, *, max_bytes: int | None = None) -> None:
+    def __init__(self, connection: Stream, *, max_bytes: int | None = None) -> None:
         self._connection = connection
         self._max_bytes = max_bytes or MAX_FRAME_BYTES
         self._sending = threading.Lock()

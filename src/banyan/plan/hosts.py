@@ -3,6 +3,7 @@
 [head]                       # the machine that serves; optional
 address = "10.0.0.1"
 ranks = 1
+tls = true                   # encrypt what hosts say to each other
 
 [[host]]                     # one for each further machine
 name = "attic"
@@ -32,6 +33,7 @@ MAX_HOSTS: Final = 64
 MAX_RANKS: Final = 64
 DEFAULT_LINK: Final = LinkFacts(latency_s=1e-4, bandwidth=1e9 / 8)
 
+_HEAD: Final = {"name", "address", "ranks", "device", "memory", "tls"}
 _NUMBER: Final = r"^\s*(\d+(?:\.\d+)?)\s*"
 _MEMORY: Final = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "KiB": 1 << 10,
@@ -58,11 +60,13 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostsFile:
-    """``head`` is the machine that serves, ``hosts`` all others."""
+    """``head`` is the machine that serves, ``hosts`` all others; with ``tls`` they encrypt what
+    they say to each other."""
 
     head: HostSpec
     hosts: tuple[HostSpec, ...]
     link: LinkFacts = DEFAULT_LINK
+    tls: bool = False
 
     @property
     def all(self) -> tuple[HostSpec, ...]:
@@ -79,14 +83,20 @@ def parse_hosts(text: str) -> HostsFile:
     given = table.get("host", [])
     if not isinstance(given, list) or len(given) > MAX_HOSTS:
         raise InputError(f"[[host]] must be given 0 to {MAX_HOSTS} times.")
-    head = _host({"name": "head", **_table("[head]", table.get("head", {}))}, "[head]")
+    own = _table("[head]", table.get("head", {}))
+    _known("[head]", own, _HEAD)
+    if not isinstance(own.get("tls", False), bool):
+        raise InputError(f"tls of [head] is {own['tls']!r}; it must be true or false.")
+    tls = own.pop("tls", False)
+    head = _host({"name": "head", **own}, "[head]")
     hosts = tuple(_host(_table("[[host]]", each), f"host {i + 1}") for i, each in enumerate(given))
     for what, key in (("name", "name"), ("address", "address")):
         values = [getattr(host, key) for host in (head, *hosts) if getattr(host, key)]
         doubles = {value for value in values if values.count(value) > 1}
         if doubles:
             raise InputError(f"Two hosts have the {what} {min(doubles)!r}.")
-    return HostsFile(head=head, hosts=hosts, link=_link(_table("[link]", table.get("link", {}))))
+    link = _link(_table("[link]", table.get("link", {})))
+    return HostsFile(head=head, hosts=hosts, link=link, tls=tls)
 
 
 def memory_bytes(text: str) -> int:

@@ -1,4 +1,4 @@
-"""A wire between a host and the head that can be cut, or let every byte vanish."""
+"""A wire between a host and the head that can be listened to, be cut, or let every byte vanish."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from types import TracebackType
 
 
 class Wire:
-    """Listens at ``port`` and passes on to ``target``."""
+    """Listens at ``port`` and passes on to ``target``; ``heard`` is what went over it."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
+        self.heard = bytearray()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._vanishing = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -72,6 +73,7 @@ class Wire:
                             if key.fileobj is inside and not self._vanishing.is_set():
                                 _end(outside)
                             return  # the head is never told
+                        self.heard += data
                         if not self._vanishing.is_set():
                             key.data.sendall(data)
 

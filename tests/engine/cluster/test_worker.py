@@ -17,6 +17,7 @@ from banyan.core.errors import HostUnreachable, InputError, JoinRefused
 from banyan.engine.cluster import part
 from banyan.engine.cluster.frames import Prepare, RankNews
 from banyan.engine.cluster.part import Part
+from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.comm import handshake
 
 
@@ -138,7 +139,7 @@ def test_a_slice_that_is_being_fetched_ends_with_its_group_and_blames_nobody(
     news: list[RankNews] = []
     fetching = threading.Event()
 
-    def receive(connection: socket.socket, target: Path, progress: object) -> None:
+    def receive(connection: socket.socket, *_: object) -> None:
         fetching.set()
         if not connection.recv(1):
             raise HostUnreachable("the head hung up in the middle of it")
@@ -166,7 +167,7 @@ def a_part(
     return Part(
         order,
         find=absent,
-        folder=folder / "slices",
+        slices=SliceCache(folder / "slices", 1 << 30),
         call=call,
         on_news=news.append,
         on_event=lambda event: None,

@@ -9,6 +9,7 @@ from tests.engine.cluster.toys import TOKEN, TOY_RANK, absent
 
 from banyan.core.context import Context
 from banyan.engine.cluster import rank_process
+from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.worker import WorkerSettings, join
 
 
@@ -22,7 +23,7 @@ def main() -> None:
         name=name,
         ranks=int(ranks),
         device="cpu",
-        folder=Path(folder),
+        slices=SliceCache(Path(folder), 1 << 30),
         find=absent,
     )
     join(settings, Context(), lambda event: None)

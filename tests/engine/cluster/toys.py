@@ -24,6 +24,7 @@ from banyan.engine.cluster.control import CONTROL
 from banyan.engine.cluster.frames import HostReport, frame
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
+from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
@@ -54,6 +55,7 @@ class Toys:
     local_ranks: int = 1
     step_timeout_s: float = 60.0
     names: tuple[str, ...] = ()
+    pem: str = ""
     refusals: list[BanyanError] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ class Toys:
             local_ranks=self.local_ranks,
             folder=self.folder / "head",
             step_timeout_s=self.step_timeout_s,
+            pem=self.pem,
         )
         self.head = Head(
             settings,
@@ -84,6 +87,7 @@ class Toys:
         ranks: int = 1,
         device: str = "cpu",
         find: Callable[[str], Path] = absent,
+        tls: bool = False,
     ) -> Context:
         """Let a host join in a thread, until the context is cancelled; what it is refused with is
         kept."""
@@ -95,8 +99,9 @@ class Toys:
             name=name,
             ranks=ranks,
             device=device,
-            folder=self.folder / name,
+            slices=SliceCache(self.folder / name, 1 << 30),
             find=find,
+            tls=tls,
         )
         context = Context()
 
@@ -183,8 +188,9 @@ def toys(
     local_ranks: int = 1,
     step_timeout_s: float = 60.0,
     names: tuple[str, ...] = (),
+    pem: str = "",
 ) -> Iterator[Toys]:
-    found = Toys(folder, hosts, port, local_ranks, step_timeout_s, names)
+    found = Toys(folder, hosts, port, local_ranks, step_timeout_s, names, pem)
     before = _rank_processes()
     try:
         yield found

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from banyan.engine.comm.group import Group
 from banyan.engine.comm.mesh import Pairs, join_mesh
 from banyan.engine.comm.roster import Member, Roster
-from banyan.engine.comm.tls import Tls
 
 
-def listeners(hosts: Sequence[int]) -> tuple[Roster, list[socket.socket]]:
+def listeners(hosts: Sequence[int], pem: str = "") -> tuple[Roster, list[socket.socket]]:
     """A roster of hosts with so many ranks, and the bound listener of each rank."""
     made = [socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(sum(hosts))]
     places = [host for host, ranks in enumerate(hosts) for _ in range(ranks)]
@@ -22,7 +21,7 @@ def listeners(hosts: Sequence[int]) -> tuple[Roster, list[socket.socket]]:
         Member(rank=rank, host=places[rank], address="127.0.0.1", port=each.getsockname()[1])
         for rank, each in enumerate(made)
     )
-    return Roster(group_id="g", key=secrets.token_hex(32), members=members), made
+    return Roster(group_id="g", key=secrets.token_hex(32), members=members, pem=pem), made
 
 
 class Joining:
@@ -36,7 +35,6 @@ class Joining:
         *,
         channels: dict[str, Pairs] | None = None,
         timeout_s: float = 20.0,
-        tls: Tls | None = None,
     ) -> None:
         self.error: Exception | None = None
         self._group: Group | None = None
@@ -44,7 +42,7 @@ class Joining:
         def work() -> None:
             try:
                 self._group = join_mesh(
-                    roster, rank, listener, channels=channels, timeout_s=timeout_s, tls=tls
+                    roster, rank, listener, channels=channels, timeout_s=timeout_s
                 )
             except Exception as error:
                 self.error = error
@@ -70,13 +68,11 @@ class Joining:
 
 @contextmanager
 def mesh(
-    hosts: Sequence[int], *, channels: dict[str, Pairs] | None = None, tls: Tls | None = None
+    hosts: Sequence[int], *, channels: dict[str, Pairs] | None = None, pem: str = ""
 ) -> Iterator[list[Group]]:
     """The groups of all ranks, connected."""
-    roster, made = listeners(hosts)
-    joining = [
-        Joining(roster, rank, each, channels=channels, tls=tls) for rank, each in enumerate(made)
-    ]
+    roster, made = listeners(hosts, pem)
+    joining = [Joining(roster, rank, each, channels=channels) for rank, each in enumerate(made)]
     try:
         yield [each.group for each in joining]
     finally:

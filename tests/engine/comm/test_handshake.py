@@ -31,13 +31,16 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         end.close()
 
 
-def accepted(end: socket.socket, key: bytes = KEY, timeout_s: float = 5.0) -> list[object]:
+def accepted(
+    end: socket.socket, key: bytes = KEY, timeout_s: float = 5.0, certificate: str = ""
+) -> list[object]:
     """What the accepting end makes of the other, filled in once its thread has ended."""
     found: list[object] = []
 
     def work() -> None:
         try:
-            found.append(handshake.accept(end, key, timeout_s=timeout_s))
+            hello = handshake.accept(end, key, certificate=certificate, timeout_s=timeout_s)
+            found.append(hello)
         except ClusterError as error:
             found.append(error)
 
@@ -159,7 +162,7 @@ def test_one_who_connects_learns_that_the_versions_differ(
         accepting.sendall(MAGIC + bytes(NONCE_BYTES))
         heard = accepting.recv(1 << 12)[len(MAGIC) :]
         nonce, hello = heard[:NONCE_BYTES], heard[NONCE_BYTES + 2 : -MAC_BYTES]
-        proof = handshake._mac(KEY, b"accept", nonce, bytes(NONCE_BYTES), hello)
+        proof = handshake._mac(KEY, b"accept\x02", nonce, bytes(NONCE_BYTES), hello)
         accepting.sendall(handshake._WRONG_VERSION + proof)
 
     thread = threading.Thread(target=other_version)
@@ -167,6 +170,54 @@ def test_one_who_connects_learns_that_the_versions_differ(
     with pytest.raises(JoinRefused, match="another version"):
         handshake.connect(connecting, KEY, HELLO)
     thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("shown", "seen"), [("ab", "cd"), ("ab", ""), ("", "cd")], ids=["other", "none", "unexpected"]
+)
+def test_ends_that_saw_different_certificates_refuse_each_other(
+    pair: tuple[socket.socket, socket.socket], shown: str, seen: str
+) -> None:
+    found = accepted(pair[0], certificate=shown)
+    with pytest.raises(JoinRefused, match="somebody is between"):
+        handshake.connect(pair[1], KEY, HELLO, certificate=seen)
+    error = outcome(found)
+    assert isinstance(error, JoinRefused)
+    assert "another certificate" in str(error)
+
+
+def test_a_verdict_that_was_changed_on_its_way_is_not_believed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """Else one who sits between with a certificate of his own would turn a refusal into a yes."""
+    accepting, connecting = pair
+    near, far = socket.socketpair()
+    accepted(accepting, certificate="ab")
+    refusals: list[JoinRefused] = []
+
+    def connect() -> None:
+        with pytest.raises(JoinRefused) as refused:
+            handshake.connect(far, KEY, HELLO, certificate="cd")
+        refusals.append(refused.value)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    near.sendall(connecting.recv(1 << 12))
+    connecting.sendall(near.recv(1 << 12))
+    near.sendall(handshake._ACCEPTED + connecting.recv(1 << 12)[1:])
+    thread.join(10)
+    assert len(refusals) == 1
+    near.close()
+    far.close()
+
+
+def test_one_that_came_without_tls_is_told_to_use_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    pair[0].sendall(handshake.SECURE)
+    with pytest.raises(JoinRefused, match="only hosts that use TLS") as refused:
+        handshake.connect(pair[1], KEY, HELLO)
+    assert "--tls" in refused.value.remedy
 
 
 def test_a_replayed_handshake_opens_nothing(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -25,8 +25,10 @@ from banyan.engine.cluster.frames import HostReport
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.process import ClusterProcess
+from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.ssh import RemoteHost
 from banyan.engine.cluster.worker import WorkerSettings, join
+from banyan.engine.comm.certificate import make_certificate
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
@@ -51,7 +53,8 @@ class Cluster:
         folder: Path,
         on_event: OnEvent,
     ) -> None:
-        """Listen and begin to form. Raises ``InputError`` and ``HostUnreachable``."""
+        """Listen and begin to form. Raises ``InputError``, ``HostUnreachable``, and
+        ``ClusterError`` where no certificate can be made."""
         _check(options)
         self.token = options.token or secrets.token_urlsafe(24)
         self._name = name
@@ -68,6 +71,7 @@ class Cluster:
             folder=folder,
             communication=Communication(algorithm=options.algorithm, payload=options.payload),
             step_timeout_s=options.step_timeout_s,
+            pem=make_certificate() if options.tls else "",
         )
         self._head = Head(settings, lambda shape, hosts: _layout(options.layout, shape, hosts))
         self.engine = ClusterProcess(path, config, self._head, name=name, on_event=on_event)
@@ -89,6 +93,7 @@ class Cluster:
                         self.token,
                         self._on_event,
                         lambda error: self._on_event(f"{error} {error.remedy}"),
+                        tls=self._head.settings.pem != "",
                     )
                 )
 
@@ -134,8 +139,9 @@ def join_head(
         name=options.name,
         ranks=options.ranks,
         device=options.device,
-        folder=folder,
+        slices=SliceCache(folder, options.slice_cache_bytes),
         find=find,
+        tls=options.tls,
     )
     join(settings, context, on_event)
 

@@ -17,6 +17,7 @@ import psutil
 
 from banyan.core.errors import BanyanError
 from banyan.engine.cluster.frames import Beat, HostReport, frame
+from banyan.engine.comm.stream import Stream
 from banyan.engine.config import available_cores
 from banyan.engine.wire import Channel, Json
 
@@ -55,7 +56,7 @@ class Conversation:
 
     def __init__(
         self,
-        connection: socket.socket,
+        connection: Stream,
         on_frame: Callable[[Json], None],
         on_end: Callable[[str], None],
         beat: Callable[[], Beat] | None = None,

@@ -11,7 +11,6 @@ It belongs to the server's process and needs no torch. Rank 0 is the engine's ow
 from __future__ import annotations
 
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -42,6 +41,7 @@ from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
 from banyan.engine.comm.handshake import Hello
 from banyan.engine.comm.roster import Roster
+from banyan.engine.comm.stream import Stream
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Formation, ModelIdentity, Seat
 from banyan.engine.identity import identify
@@ -85,6 +85,7 @@ class Head:
             settings.hosts,
             callbacks,
             names=settings.names,
+            pem=settings.pem,
         )
         threading.Thread(target=self._look, name="cluster head", daemon=True).start()
 
@@ -185,6 +186,7 @@ class Head:
             layout="" if group is None else group.formation.layout.name,
             algorithm=communication.algorithm,
             payload=communication.payload,
+            tls=bool(self.settings.pem),
         )
 
     # What guests say
@@ -231,7 +233,7 @@ class Head:
                 self._fail(group, told)
         self._tell()
 
-    def _give_slice(self, connection: socket.socket, hello: Hello) -> None:
+    def _give_slice(self, connection: Stream, hello: Hello) -> None:
         group, rank = self._group, hello.get("rank")
         if group is None or hello.get("group") != group.id:
             return
@@ -297,7 +299,10 @@ class Head:
             raise
         formation = Formation(
             roster=Roster(
-                group_id=secrets.token_hex(8), key=secrets.token_hex(32), members=tuple(members)
+                group_id=secrets.token_hex(8),
+                key=secrets.token_hex(32),
+                members=tuple(members),
+                pem=own.pem,
             ),
             layout=layout,
             model=model,

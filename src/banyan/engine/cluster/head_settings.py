@@ -18,7 +18,8 @@ from banyan.engine.formation import Communication
 class HeadSettings:
     """``address`` is what other hosts reach this one by; ``hosts`` of them must join, those of
     ``names`` where any are given. ``local_ranks`` run here, rank 0 among them. ``folder`` keeps the
-    digests of checkpoints; a step that stands still for ``step_timeout_s`` ends the group."""
+    digests of checkpoints; a step that stands still for ``step_timeout_s`` ends the group. ``pem``
+    is the key and certificate of TLS between all hosts; empty: they talk in the clear."""
 
     address: str
     port: int
@@ -31,6 +32,7 @@ class HeadSettings:
     communication: Communication = field(default_factory=Communication)
     micro_batch_tokens: int = 256
     step_timeout_s: float = STEP_TIMEOUT_S
+    pem: str = ""
 
     def report(self) -> HostReport:
         """This host as part of the group; raises ``InputError`` for settings that cannot work."""

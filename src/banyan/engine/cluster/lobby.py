@@ -6,7 +6,9 @@ Everything that connects must prove that it knows the join token before a byte o
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +19,10 @@ from banyan.core.errors import ClusterError, HostUnreachable
 from banyan.engine.cluster.control import CONTROL, SLICE, Conversation
 from banyan.engine.cluster.frames import Beat, Hello, HostReport, Refusal, frame, said
 from banyan.engine.comm import handshake
+from banyan.engine.comm.certificate import fingerprint_of_pem
+from banyan.engine.comm.stream import Stream
+from banyan.engine.comm.tls import accepting
+from banyan.engine.comm.tls_stream import TlsStream
 from banyan.engine.wire import Json
 
 MAX_HANDSHAKES: Final = 32
@@ -53,11 +59,12 @@ class Callbacks:
     on_join: Callable[[Guest], None]
     on_frame: Callable[[Guest, Json], None]
     on_lost: Callable[[Guest, str], None]
-    on_slice: Callable[[socket.socket, handshake.Hello], None]
+    on_slice: Callable[[Stream, handshake.Hello], None]
 
 
 class Lobby:
-    """``expected`` hosts have room, those of ``names`` where any are given."""
+    """``expected`` hosts have room, those of ``names`` where any are given. With ``pem``, a key and
+    its certificate, only hosts that use TLS are heard."""
 
     def __init__(
         self,
@@ -67,8 +74,10 @@ class Lobby:
         callbacks: Callbacks,
         *,
         names: Sequence[str] = (),
+        pem: str = "",
     ) -> None:
-        """Listen at ``where``: address and port. Raises ``HostUnreachable``."""
+        """Listen at ``where``: address and port. Raises ``HostUnreachable``, and ``ClusterError``
+        for a certificate that is none."""
         self.expected = expected
         self._names = names
         self._token = token.encode()
@@ -77,6 +86,8 @@ class Lobby:
         self._lock = threading.Lock()
         self._places = threading.Semaphore(MAX_HANDSHAKES)
         self._closed = False
+        self._tls: ssl.SSLContext | None = accepting(pem) if pem else None
+        self._certificate = fingerprint_of_pem(pem) if pem else ""
         try:
             self._listener = socket.create_server(where, backlog=64)
         except (OSError, OverflowError) as error:
@@ -156,27 +167,32 @@ class Lobby:
 
     def _admit(self, connection: socket.socket, address: str) -> None:
         try:
-            hello = handshake.accept(connection, self._token)
+            stream, hello = self._proven(connection)
         except ClusterError:
             connection.close()
             return
         finally:
             self._places.release()
         if self._closed:
-            connection.close()
+            stream.close()
         elif hello.get("purpose") == CONTROL:
-            _Entrance(self, connection, address).open()
+            _Entrance(self, stream, address).open()
         elif hello.get("purpose") == SLICE:
-            with connection:
-                self._callbacks.on_slice(connection, hello)
+            with contextlib.closing(stream):
+                self._callbacks.on_slice(stream, hello)
         else:
-            connection.close()
+            stream.close()
+
+    def _proven(self, connection: socket.socket) -> tuple[Stream, handshake.Hello]:
+        """Someone who knows the token, and what it says of itself."""
+        stream = connection if self._tls is None else TlsStream.accept(connection, self._tls)
+        return stream, handshake.accept(stream, self._token, certificate=self._certificate)
 
 
 class _Entrance:
     """A control connection from its first frame on."""
 
-    def __init__(self, lobby: Lobby, connection: socket.socket, address: str) -> None:
+    def __init__(self, lobby: Lobby, connection: Stream, address: str) -> None:
         self._lobby = lobby
         self._address = address
         self._guest: Guest | None = None

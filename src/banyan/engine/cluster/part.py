@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -13,8 +14,10 @@ from banyan.core.errors import BanyanError, CheckpointInvalid, JoinRefused, NotF
 from banyan.engine.cluster.control import SLICE
 from banyan.engine.cluster.frames import MAX_MESSAGE, Prepare, RankNews, RankState, RankVitals
 from banyan.engine.cluster.ranks import LocalRanks
-from banyan.engine.cluster.slices import receive_slice, slice_path
+from banyan.engine.cluster.slice_cache import Slice, SliceCache
+from banyan.engine.cluster.slices import receive_slice, slice_name
 from banyan.engine.comm import handshake
+from banyan.engine.comm.stream import Stream
 from banyan.engine.formation import Formation
 from banyan.engine.identity import identify
 
@@ -26,28 +29,30 @@ SHOW_S: Final = 1.0
 
 class Part:
     """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
-    ``folder`` keeps slices and digests; ``call`` makes a proven connection to the head. ``on_news``
-    is told of ranks, ``on_event`` what a person may like to know; neither once this is closed."""
+    ``slices`` keeps slices, and digests beside them; ``call`` makes a proven connection to the
+    head. ``on_news`` is told of ranks, ``on_event`` what a person may like to know; neither once
+    this is closed."""
 
     def __init__(
         self,
         order: Prepare,
         *,
         find: Callable[[str], Path],
-        folder: Path,
-        call: Callable[[handshake.Hello], socket.socket],
+        slices: SliceCache,
+        call: Callable[[handshake.Hello], Stream],
         on_news: Callable[[RankNews], None],
         on_event: Callable[[str], None],
     ) -> None:
         """Bind the listeners. Raises ``ClusterError``."""
         self._find = find
-        self._folder = folder
+        self._slices = slices
+        self._used: list[Slice] = []
         self._call = call
         self._on_news = on_news
         self._on_event = on_event
         self._group_id = ""
         self._closed = False
-        self._fetching: socket.socket | None = None
+        self._fetching: Stream | None = None
         self._thread: threading.Thread | None = None
         self._ranks = LocalRanks(order.ranks, order.address, self._note)
 
@@ -77,6 +82,8 @@ class Part:
             if self._thread is not None:
                 self._thread.join(END_S)
         self._ranks.close()
+        for used in self._used:
+            used.close()
 
     def _run(self, formation: Formation) -> None:
         for rank in list(self.ports):
@@ -96,7 +103,7 @@ class Part:
         model = formation.model
         try:
             path = self._find(model.name)
-            here = identify(path, model.name, self._folder)
+            here = identify(path, model.name, self._slices.folder)
         except (NotFound, CheckpointInvalid):
             return self._slice(formation, rank)
         if here.digest != model.digest:
@@ -109,9 +116,14 @@ class Part:
 
     def _slice(self, formation: Formation, rank: int) -> Path:
         share = formation.layout.share(rank)
-        target = slice_path(self._folder, formation.model, share)
-        if target.exists():
-            return target
+        name = slice_name(formation.model, share)
+        found = self._slices.find(name) or self._fetched(formation, rank, name)
+        self._used.append(found)
+        if self._closed:
+            found.close()
+        return found.path
+
+    def _fetched(self, formation: Formation, rank: int, name: str) -> Slice:
         self._on_event(f"Fetching rank {rank}'s part of {formation.model.name}.")
         shown = [time.monotonic()]
 
@@ -121,13 +133,12 @@ class Part:
                 self._on_event(f"Rank {rank}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
         hello: handshake.Hello = {"purpose": SLICE, "group": self._group_id, "rank": rank}
-        with self._call(hello) as connection:
+        with contextlib.closing(self._call(hello)) as connection:
             self._fetching = connection
             try:
-                receive_slice(connection, target, progress)
+                return receive_slice(connection, self._slices, name, progress)
             finally:
                 self._fetching = None
-        return target
 
     def _note(self, state: RankState) -> None:
         if not self._closed:

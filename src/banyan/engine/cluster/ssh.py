@@ -16,6 +16,8 @@ from banyan.core.errors import HostUnreachable
 from banyan.plan.hosts import HostSpec
 
 SSH: Final = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-T")
+GOODBYE_S: Final = 3.0
+"""How long a worker may take to leave once its standard input has closed."""
 NOT_CONNECTED: Final = 255
 NOT_FOUND: Final = 127
 
@@ -30,24 +32,19 @@ class RemoteHost:
         token: str,
         on_line: Callable[[str], None],
         on_end: Callable[[HostUnreachable], None],
-        ssh: tuple[str, ...] = SSH,
+        *,
+        tls: bool = False,
     ) -> None:
+        """Raises ``HostUnreachable`` when there is no ssh here."""
         self._host = host
         self._on_line = on_line
         self._on_end = on_end
         self._closing = False
-        command = [*shlex.split(host.command), "join", head, "--token-stdin", "--name", host.name]
-        command += ["--ranks", str(host.ranks), "--device", host.device]
-        self._process = subprocess.Popen(
-            [*ssh, host.ssh, shlex.join(command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if self._process.stdin is not None:
-            self._process.stdin.write(token + "\n")
-            self._process.stdin.flush()
+        command = [*shlex.split(host.command), "join", head, "--token-stdin", "--leave-with-stdin"]
+        command += ["--name", host.name, "--ranks", str(host.ranks), "--device", host.device]
+        command += ["--tls"] if tls else []
+        self._process = _started([*SSH, "--", host.ssh, shlex.join(command)])
+        self._tell(token)
         threading.Thread(target=self._relay, name=f"ssh {host.name}", daemon=True).start()
 
     def close(self) -> None:
@@ -55,8 +52,19 @@ class RemoteHost:
         self._closing = True
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _tell(self, token: str) -> None:
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(token + "\n")
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended already: ``_relay`` says why
 
     def _relay(self) -> None:
         last = ""
@@ -66,6 +74,25 @@ class RemoteHost:
         status = self._process.wait()
         if not self._closing:
             self._on_end(_failure(self._host, status, last))
+
+
+def _started(command: list[str]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for the head, which then hangs up
+        )
+    except OSError as error:
+        raise HostUnreachable(
+            f"ssh cannot be started: {error}.",
+            remedy="Install an ssh client here, or leave `ssh` out of the hosts file and run "
+            "`banyan join` on each machine.",
+        ) from None
 
 
 def _failure(host: HostSpec, status: int, said: str) -> HostUnreachable:

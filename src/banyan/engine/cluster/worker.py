@@ -35,7 +35,10 @@ from banyan.engine.cluster.frames import (
     said,
 )
 from banyan.engine.cluster.part import Part
+from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.comm import handshake
+from banyan.engine.comm.stream import Stream
+from banyan.engine.comm.tls_stream import TlsStream
 from banyan.engine.wire import Json
 
 CONNECT_S: Final = 5.0
@@ -50,7 +53,8 @@ OnEvent = Callable[[str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
-    ``folder`` keeps slices and the digests of checkpoints."""
+    ``slices`` keeps slices, and digests of checkpoints beside them; with ``tls`` a head without is
+    refused."""
 
     address: str
     port: int
@@ -58,8 +62,9 @@ class WorkerSettings:
     name: str
     ranks: int
     device: str
-    folder: Path
+    slices: SliceCache
     find: Callable[[str], Path]
+    tls: bool = False
 
 
 def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
@@ -98,7 +103,7 @@ def _hello(settings: WorkerSettings) -> Hello:
     return Hello(report=report)
 
 
-def _connected(settings: WorkerSettings, hello: handshake.Hello) -> socket.socket:
+def _connected(settings: WorkerSettings, hello: handshake.Hello) -> Stream:
     """A proven connection to the head."""
     where = f"{settings.address}:{settings.port}"
     try:
@@ -109,19 +114,22 @@ def _connected(settings: WorkerSettings, hello: handshake.Hello) -> socket.socke
             remedy="Check address and port as the head prints them, and the firewall between.",
         ) from None
     try:
-        handshake.connect(connection, settings.token.encode(), hello)
+        key = settings.token.encode()
+        if not settings.tls:
+            handshake.connect(connection, key, hello)
+            return connection
+        stream = TlsStream.connect(connection)
+        handshake.connect(stream, key, hello, certificate=stream.fingerprint)
+        return stream
     except ClusterError:
         connection.close()
         raise
-    return connection
 
 
 class _Visit:
     """One stay at the head, from the hello to the loss of the connection."""
 
-    def __init__(
-        self, settings: WorkerSettings, connection: socket.socket, on_event: OnEvent
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, connection: Stream, on_event: OnEvent) -> None:
         self.cause = ""
         self.was_welcome = False
         self._settings = settings
@@ -177,7 +185,7 @@ class _Visit:
             part = self._part = Part(
                 said(Prepare, message),
                 find=own.find,
-                folder=own.folder,
+                slices=own.slices,
                 call=lambda hello: _connected(own, hello),
                 on_news=lambda news: self._conversation.send(frame("rank", news)),
                 on_event=self._on_event,

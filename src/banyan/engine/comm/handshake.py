@@ -7,8 +7,12 @@
 
 The key never travels and both nonces are fresh, so an overheard handshake opens nothing. Every
 message has a fixed or capped length and the whole must end within ``timeout_s``, so a stranger can
-hold neither memory nor time. HMAC-SHA256 (RFC 2104). What follows is in the clear unless the
-socket is TLS.
+hold neither memory nor time. HMAC-SHA256 (RFC 2104).
+
+What follows is in the clear unless the stream is TLS. Then the hello names the certificate that the
+connecting end was shown (empty: none), and the accepting end compares it with its own: whoever sits
+between, with a certificate of his own or without any, is found out by both (the idea of channel
+bindings, RFC 5929).
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -26,8 +29,11 @@ from typing import Final, TypeVar
 
 from banyan import __version__
 from banyan.core.errors import HostUnreachable, JoinRefused
+from banyan.engine.comm.stream import Stream
 
 MAGIC: Final = b"BANYAN\x00\x01"
+SECURE: Final = b"BANYAN\x00\x02"
+"""What an end that accepts only TLS says before it begins (``tls_stream.py``)."""
 NONCE_BYTES: Final = 32
 MAC_BYTES: Final = 32
 MAX_HELLO_BYTES: Final = 1024
@@ -37,15 +43,21 @@ CHECK_PORT: Final = "Check the port: it is the cluster's, not the one of the web
 _ACCEPTED: Final = b"\x00"
 _WRONG_KEY: Final = b"\x01"
 _WRONG_VERSION: Final = b"\x02"
+_WRONG_CERTIFICATE: Final = b"\x03"
 
 Hello = Mapping[str, str | int]
 Result = TypeVar("Result")
 
 
 def accept(
-    connection: socket.socket, key: bytes, *, timeout_s: float = HANDSHAKE_TIMEOUT_S
+    connection: Stream,
+    key: bytes,
+    *,
+    certificate: str = "",
+    timeout_s: float = HANDSHAKE_TIMEOUT_S,
 ) -> Hello:
-    """Challenge whoever connected; what it says of itself.
+    """Challenge whoever connected; what it says of itself. ``certificate`` is the fingerprint of
+    the one that this end has shown.
 
     Raises ``JoinRefused`` with the reason, and ``HostUnreachable`` when the other end hangs up or
     takes too long. The socket is then the caller's to close.
@@ -64,54 +76,79 @@ def accept(
         stream.send(_WRONG_KEY + bytes(MAC_BYTES))
         raise JoinRefused("What connected does not know the token.")
     said = _parsed(hello)
-    matches = said.get("version") == __version__
-    proof = _mac(key, b"accept", theirs, nonce, hello)
-    stream.send((_ACCEPTED if matches else _WRONG_VERSION) + proof)
-    if not matches:
-        raise JoinRefused(f"What connected is Banyan {said.get('version')}; this is {__version__}.")
+    verdict, reason = _judged(said, certificate)
+    stream.send(verdict + _mac(key, b"accept" + verdict, theirs, nonce, hello))
+    if reason:
+        raise JoinRefused(reason)
     stream.release()
     return said
 
 
 def connect(
-    connection: socket.socket,
+    connection: Stream,
     key: bytes,
     hello: Hello,
     *,
+    certificate: str = "",
     timeout_s: float = HANDSHAKE_TIMEOUT_S,
 ) -> None:
-    """Answer the challenge of the accepting end and check that it knows the key, too.
+    """Answer the challenge of the accepting end and check that it knows the key, too;
+    ``certificate`` is the fingerprint of the one it has shown.
 
     Raises ``JoinRefused`` with the reason, and ``HostUnreachable`` when the other end hangs up or
     takes too long: it may be busy, so that another try helps.
     """
     stream = _Stream(connection, timeout_s)
-    if stream.read(len(MAGIC)) != MAGIC:
-        raise JoinRefused(
-            "What listens there does not speak Banyan's protocol.",
-            remedy=CHECK_PORT,
-        )
+    _check_magic(stream.read(len(MAGIC)))
     theirs = stream.read(NONCE_BYTES)
     nonce = secrets.token_bytes(NONCE_BYTES)
-    body = json.dumps({**hello, "version": __version__}, separators=(",", ":")).encode()
+    whole = {**hello, "version": __version__, "certificate": certificate}
+    body = json.dumps(whole, separators=(",", ":")).encode()
     proof = _mac(key, b"connect", theirs, nonce, body)
     stream.send(MAGIC + nonce + struct.pack(">H", len(body)) + body + proof)
     verdict = stream.read(1)
-    proven = hmac.compare_digest(stream.read(MAC_BYTES), _mac(key, b"accept", nonce, theirs, body))
-    if verdict == _WRONG_KEY or not proven:
-        raise JoinRefused("The token is wrong.", remedy="The head prints the token at its start.")
+    expected = _mac(key, b"accept" + verdict, nonce, theirs, body)
+    is_proven = hmac.compare_digest(stream.read(MAC_BYTES), expected)
+    _check_verdict(verdict if is_proven else _WRONG_KEY)
+    stream.release()
+
+
+def _judged(said: Hello, certificate: str) -> tuple[bytes, str]:
+    """The verdict over one who knows the key, and why it is refused, if it is."""
+    if said.get("version") != __version__:
+        reason = f"What connected is Banyan {said.get('version')}; this is {__version__}."
+        return _WRONG_VERSION, reason
+    if said.get("certificate") != certificate:
+        return _WRONG_CERTIFICATE, "What connected was shown another certificate than this one's."
+    return _ACCEPTED, ""
+
+
+def _check_magic(said: bytes) -> None:
+    if said == SECURE:
+        raise JoinRefused("The head takes only hosts that use TLS.", remedy="Join with --tls.")
+    if said != MAGIC:
+        raise JoinRefused("What listens there does not speak Banyan's protocol.", remedy=CHECK_PORT)
+
+
+def _check_verdict(verdict: bytes) -> None:
     if verdict == _WRONG_VERSION:
         raise JoinRefused(
             f"The head runs another version of Banyan than this {__version__}.",
             remedy="Install the same version on every host.",
         )
-    stream.release()
+    if verdict == _WRONG_CERTIFICATE:
+        raise JoinRefused(
+            "The certificate that was shown here is not the head's: somebody is between.",
+            remedy="Check the address, and who can change what goes over this network.",
+        )
+    if verdict != _ACCEPTED:
+        raise JoinRefused("The token is wrong.", remedy="The head prints the token at its start.")
 
 
 class _Stream:
     """Exact reads and writes that together end by one deadline."""
 
-    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+    def __init__(self, connection: Stream, timeout_s: float) -> None:
         self._connection = connection
         self._before = connection.gettimeout()
         self._timeout_s = timeout_s

@@ -41,17 +41,16 @@ def join_mesh(
     *,
     channels: Mapping[str, Pairs] | None = None,
     timeout_s: float = MESH_TIMEOUT_S,
-    tls: Tls | None = None,
 ) -> Group:
     """Connect ``rank`` with all others, and for each further channel the pairs of ranks it names.
 
-    With ``tls`` all links are encrypted. The listener is closed at the end. Raises
-    ``HostUnreachable`` naming a rank that could not be reached in time, ``JoinRefused`` when one
-    refuses.
+    Where the roster has a certificate all links are encrypted. The listener is closed at the end.
+    Raises ``HostUnreachable`` naming a rank that could not be reached in time, ``JoinRefused`` when
+    one refuses, and ``ClusterError`` for a certificate that is none.
     """
     everyone = [(a, b) for a in range(len(roster.members)) for b in range(a)]
     wanted = {DATA: everyone, **{name: list(pairs) for name, pairs in (channels or {}).items()}}
-    mesh = _Mesh(roster, rank, wanted, time.monotonic() + timeout_s, tls)
+    mesh = _Mesh(roster, rank, wanted, time.monotonic() + timeout_s)
     try:
         mesh.run(listener)
     except ClusterError:
@@ -77,13 +76,12 @@ class _Mesh:
         rank: int,
         wanted: Mapping[str, Pairs],
         deadline: float,
-        tls: Tls | None,
     ) -> None:
         self._roster = roster
         self._rank = rank
         self._key = bytes.fromhex(roster.key)
         self._deadline = deadline
-        self._tls = tls
+        self._tls = Tls.of(roster.pem) if roster.pem else None
         self._calls, self._awaited = _split(wanted, rank)
         self._changed = threading.Condition()
         self._places = threading.Semaphore(MAX_HANDSHAKES)

@@ -19,11 +19,13 @@ class Member:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roster:
     """``members[i]`` is rank i. ``key`` (hex) is this group's own secret, made by the head for this
-    formation and told to each host over its authenticated control connection."""
+    formation and told to each host over its authenticated control connection, like ``pem``: the key
+    and certificate of TLS between ranks (empty: they talk in the clear)."""
 
     group_id: str
     key: str
     members: tuple[Member, ...]
+    pem: str = ""
 
     @property
     def hosts(self) -> tuple[tuple[int, ...], ...]:

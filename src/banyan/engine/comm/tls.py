@@ -1,8 +1,8 @@
-"""TLS between hosts, optional: what was proven with the key then also travels unread.
+"""TLS between ranks, optional: what was proven with the key then also travels unread.
 
-Every host has a certificate signed by an authority of the cluster's own, and each end of a
-connection asks for the other's (TLS 1.3, RFC 8446). Certificates name no addresses: who a peer is
-the handshake inside proves (``handshake.py``).
+All ranks of a cluster hold one key and its certificate (``certificate.py``), which the head tells
+them over its control connections, and each end of a link asks for the other's (TLS 1.3, RFC 8446).
+It names no addresses: who a peer is the handshake inside proves (``handshake.py``).
 """
 
 from __future__ import annotations
@@ -12,36 +12,28 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
-from banyan.core.errors import HostUnreachable, InputError, JoinRefused
+from banyan.core.errors import ClusterError, HostUnreachable, JoinRefused
+from banyan.engine.comm.certificate import public_part
 from banyan.engine.comm.handshake import HANDSHAKE_TIMEOUT_S
 from banyan.engine.comm.link import Link
 
-REMEDY: Final = "Give all hosts TLS or none, and certificates of the same authority."
+REMEDY: Final = "Another program may listen there: start the cluster again."
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """This host's certificate, for connections it takes and for those it makes."""
+    """The cluster's certificate, for connections that are taken and for those that are made."""
 
     accepting: ssl.SSLContext
     connecting: ssl.SSLContext
 
     @classmethod
-    def load(cls, certificate: Path, key: Path, authority: Path) -> Tls:
-        """From PEM files. Raises ``InputError`` naming what cannot be used."""
-        try:
-            return cls(
-                _context(ssl.PROTOCOL_TLS_SERVER, certificate, key, authority),
-                _context(ssl.PROTOCOL_TLS_CLIENT, certificate, key, authority),
-            )
-        except OSError as error:
-            raise InputError(
-                f"TLS with {certificate}, {key} and {authority} is not possible: {error}.",
-                remedy="Give this host's certificate, its key and the authority as PEM files.",
-            ) from None
+    def of(cls, pem: str) -> Tls:
+        """From a key and its certificate. Raises ``ClusterError`` for what is none."""
+        return cls(_mutual(ssl.PROTOCOL_TLS_SERVER, pem), _mutual(ssl.PROTOCOL_TLS_CLIENT, pem))
 
     def accept(
         self, connection: socket.socket, *, timeout_s: float = HANDSHAKE_TIMEOUT_S
@@ -56,7 +48,7 @@ class Tls:
     ) -> ssl.SSLSocket:
         """Begin TLS with whom we connected to; ``connection`` is closed when it fails.
 
-        Raises ``JoinRefused`` when the other end has no TLS or another authority, and
+        Raises ``JoinRefused`` when the other end has no TLS or another certificate, and
         ``HostUnreachable`` when it hangs up or takes too long.
         """
         return _begin(lambda: self.connecting.wrap_socket(connection), connection, timeout_s)
@@ -113,13 +105,30 @@ class TlsLink(Link):
         poll.poll()
 
 
-def _context(protocol: int, certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+def accepting(pem: str) -> ssl.SSLContext:
+    """Shows the certificate and asks for none. Raises ``ClusterError`` for what is none."""
+    return _context(ssl.PROTOCOL_TLS_SERVER, pem)
+
+
+def _mutual(protocol: int, pem: str) -> ssl.SSLContext:
+    context = _context(protocol, pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=public_part(pem))
+    return context
+
+
+def _context(protocol: int, pem: str) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(authority)
+    try:
+        public_part(pem)
+        with NamedTemporaryFile(mode="w", suffix=".pem") as file:  # only files can be loaded
+            file.write(pem)
+            file.flush()
+            context.load_cert_chain(file.name)
+    except (ValueError, OSError) as error:
+        raise ClusterError(f"The cluster's certificate cannot be used: {error}.") from None
     if protocol == ssl.PROTOCOL_TLS_SERVER:
         context.num_tickets = 0  # no connection is ever resumed
     return context

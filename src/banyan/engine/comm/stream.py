@@ -1,0 +1,23 @@
+"""Stream: what the control side needs of a connection; plain sockets are one, ``TlsStream`` too."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Stream(Protocol):
+    """As ``socket.socket``; one thread may read while others write one at a time."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def sendall(self, data: bytes | memoryview, /) -> None: ...
+
+    def gettimeout(self) -> float | None: ...
+
+    def settimeout(self, value: float | None, /) -> None: ...
+
+    def setsockopt(self, level: int, name: int, value: int | bytes, /) -> None: ...
+
+    def shutdown(self, how: int, /) -> None: ...
+
+    def close(self) -> None: ...
