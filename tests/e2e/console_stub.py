@@ -22,6 +22,7 @@ from tests.e2e import console_shelf as shelf
 from tests.e2e.console_answers import Script, answer_script, chat_script
 
 import banyan.server
+from banyan.core.cluster import ClusterStatus
 from banyan.core.events import Progress, to_json
 from banyan.knowledge.records import Base, DocumentRecord, Job
 from banyan.server.security import CONTENT_SECURITY_POLICY
@@ -47,6 +48,7 @@ class Shop:
     asked: list[dict[str, object]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     found: list[dict[str, object]] = field(default_factory=list)
+    cluster: ClusterStatus | None = None
     failures: dict[str, tuple[int, str, str]] = field(default_factory=dict)
 
     def base_documents(self, base_id: str) -> list[DocumentRecord]:
@@ -117,6 +119,11 @@ async def status(request: Request) -> Response:
             "snippet": {"base_url": url, "model": "smollm2-135m-instruct", "key_needed": False},
         }
     )
+
+
+async def cluster(request: Request) -> Response:
+    found = shop_of(request).cluster
+    return JSONResponse({"cluster": None if found is None else asdict(found)})
 
 
 async def models(request: Request) -> Response:
@@ -321,6 +328,7 @@ ROUTES = [
     Route("/api/login", login, methods=["POST"]),
     Route("/api/logout", logout, methods=["POST"]),
     Route("/api/status", status),
+    Route("/api/cluster", cluster),
     Route("/api/models", models),
     Route("/api/models/pull", pull, methods=["POST"]),
     Route("/api/models/connect", connect, methods=["POST"]),

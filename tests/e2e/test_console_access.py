@@ -9,7 +9,7 @@ from tests.e2e.conftest import Console, OpenConsole
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("ask", "documents", "chat", "system")
+PAGES = ("ask", "documents", "chat", "cluster", "system")
 PHONE = {"width": 390, "height": 844}
 
 # What a screen reader would find no name for, and ids that are not alone.
@@ -63,8 +63,14 @@ FAINT = """() => {
 
 def show(console: Console, name: str) -> Page:
     page = console.open(name)
-    ready = {"ask": "button.sample", "documents": ".documents", "chat": ".statement"}
-    page.wait_for_selector(ready.get(name, ".score"))
+    ready = {
+        "ask": "button.sample",
+        "documents": ".documents",
+        "chat": ".statement",
+        "cluster": ".command",
+        "system": ".score",
+    }
+    page.wait_for_selector(ready[name])
     return page
 
 

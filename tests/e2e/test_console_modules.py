@@ -26,7 +26,9 @@ def console(chromium: Browser) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    return "\n".join(path.read_text("utf-8") for path in SCRIPTS if path.stem != "words")
+    return "\n".join(
+        path.read_text("utf-8") for path in SCRIPTS if not path.stem.startswith("words")
+    )
 
 
 def words(console: Console) -> dict[str, list[str]]:

@@ -107,6 +107,7 @@ export const api = {
   login: (key) => call("POST", "/api/login", { key }),
   logout: () => call("POST", "/api/logout", {}),
   status: () => call("GET", "/api/status"),
+  cluster: () => call("GET", "/api/cluster"),
 
   models: () => call("GET", "/api/models"),
   pull: (name, terms) =>

@@ -21,6 +21,16 @@ export function el(spec, props = {}, ...children) {
   return node;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element of a drawing; as `el`, but its first argument is the tag alone. */
+export function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) setProp(node, name, value);
+  append(node, children);
+  return node;
+}
+
 /** Properties that are not attributes, or whose attribute is only the starting value. */
 const LIVE = new Set(["value", "checked", "indeterminate", "disabled", "multiple"]);
 
@@ -75,6 +85,20 @@ export function reconcile(parent, items, keyOf, create) {
   wanted.forEach((node, index) => {
     if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] ?? null);
   });
+}
+
+/**
+ * A way to show facts in `node` that does nothing while they stay the same, so that what is open
+ * there, or has the focus, stays so.
+ */
+export function showing(node, draw) {
+  let shown = null;
+  return (facts) => {
+    const text = JSON.stringify(facts);
+    if (text === shown) return;
+    shown = text;
+    fill(node, draw(facts));
+  };
 }
 
 /** Call `work` once before the next frame, however often it is asked for. */

@@ -1,6 +1,6 @@
 /** The console's icons: strokes on a 24-unit grid, hidden from screen readers. */
 
-const SVG = "http://www.w3.org/2000/svg";
+import { svg } from "./dom.js";
 
 const PATHS = {
   alert:
@@ -11,6 +11,8 @@ const PATHS = {
   chat: "M20.5 14.5a2.5 2.5 0 0 1-2.5 2.5H8.5L4 20.5V6.5A2.5 2.5 0 0 1 6.5 4H18a2.5 2.5 0 0 1 2.5 2.5zM8.5 9h7.5M8.5 12.5h5",
   check: "M5 12.5 10 17.5 19.5 7",
   chevron: "M6 9.5l6 6 6-6",
+  cluster:
+    "M12 3.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5zM5.5 15.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5zM18.5 15.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5zM10.8 8.2l-4.1 7.5M13.2 8.2l4.1 7.5M8 18h8",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h9.5a1.5 1.5 0 0 1 1.5 1.5V20a1.5 1.5 0 0 1-1.5 1.5H9A1.5 1.5 0 0 1 7.5 20v-9.5A1.5 1.5 0 0 1 9 9zM5.5 15.5H5A1.5 1.5 0 0 1 3.5 14V4.5A1.5 1.5 0 0 1 5 3h9.5A1.5 1.5 0 0 1 16 4.5V5",
   documents:
@@ -40,41 +42,27 @@ const PATHS = {
   upload: "M12 16V4.5M7.5 9 12 4.5 16.5 9M4.5 19.5h15",
 };
 
-function svg(name, viewBox) {
-  const node = document.createElementNS(SVG, "svg");
-  node.setAttribute("viewBox", viewBox);
-  node.setAttribute("class", name);
-  node.setAttribute("aria-hidden", "true");
-  node.setAttribute("focusable", "false");
-  return node;
-}
-
-function path(d, attributes = {}) {
-  const node = document.createElementNS(SVG, "path");
-  node.setAttribute("d", d);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
+function picture(name, viewBox, ...paths) {
+  const hidden = { "aria-hidden": "true", focusable: "false" };
+  return svg("svg", { class: name, viewBox, ...hidden }, paths);
 }
 
 /** @param {keyof typeof PATHS} name */
 export function icon(name) {
-  const node = svg("icon", "0 0 24 24");
-  node.append(path(PATHS[name]));
-  return node;
+  return picture("icon", "0 0 24 24", svg("path", { d: PATHS[name] }));
 }
 
 /** The product's mark: one canopy on many thin trunks. */
 export function productMark() {
-  const node = svg("mark-tree", "0 0 32 32");
-  node.append(
-    path(
-      "M5.1 16.2c-2 0-3.5-1.5-3.5-3.4 0-1.8 1.3-3.2 3.1-3.4.4-2.7 2.7-4.4 5.3-4.2" +
-        "C11.3 3 13.5 1.7 16 1.7s4.7 1.3 6 3.5c2.6-.2 4.9 1.5 5.3 4.2 1.8.2 3.1 1.6 3.1 3.4" +
-        " 0 1.9-1.5 3.4-3.5 3.4z",
-      { class: "canopy" },
-    ),
-    path("M16 15v15", { class: "trunk" }),
-    path("M11 15v11.5M21 15v11.5M6.5 15v6.5M25.5 15v6.5", { class: "roots" }),
+  const canopy =
+    "M5.1 16.2c-2 0-3.5-1.5-3.5-3.4 0-1.8 1.3-3.2 3.1-3.4.4-2.7 2.7-4.4 5.3-4.2" +
+    "C11.3 3 13.5 1.7 16 1.7s4.7 1.3 6 3.5c2.6-.2 4.9 1.5 5.3 4.2 1.8.2 3.1 1.6 3.1 3.4" +
+    " 0 1.9-1.5 3.4-3.5 3.4z";
+  return picture(
+    "mark-tree",
+    "0 0 32 32",
+    svg("path", { class: "canopy", d: canopy }),
+    svg("path", { class: "trunk", d: "M16 15v15" }),
+    svg("path", { class: "roots", d: "M11 15v11.5M21 15v11.5M6.5 15v6.5M25.5 15v6.5" }),
   );
-  return node;
 }

@@ -3,6 +3,7 @@
 import { api, whenSignedOut } from "./api.js";
 import { askPage } from "./ask.js";
 import { chatPage } from "./chat.js";
+import { clusterPage } from "./cluster.js";
 import { documentsPage } from "./documents.js";
 import { el, fill } from "./dom.js";
 import { t } from "./i18n.js";
@@ -14,7 +15,13 @@ import { showSignIn } from "./signin.js";
 import { get, on, set } from "./state.js";
 import { systemPage } from "./system.js";
 
-const PAGES = { ask: askPage, documents: documentsPage, chat: chatPage, system: systemPage };
+const PAGES = {
+  ask: askPage,
+  documents: documentsPage,
+  chat: chatPage,
+  cluster: clusterPage,
+  system: systemPage,
+};
 
 const app = document.getElementById("app");
 let shell = null;

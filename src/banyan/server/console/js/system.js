@@ -8,18 +8,9 @@ import { copyText, errorCard, toastError } from "./notices.js";
 import { modelShelf } from "./shelf.js";
 import { snippetCard } from "./snippet.js";
 import { get } from "./state.js";
+import { tile } from "./tile.js";
 
 const REFRESH_MS = 5000;
-
-function tile(name, value, detail, good = null) {
-  return el(
-    "div.tile",
-    {},
-    el("p.tile-name", {}, name),
-    el("p.tile-value", {}, good === null ? null : el(`span.dot${good ? ".good" : ""}`), value),
-    el("p.tile-detail", {}, detail),
-  );
-}
 
 function engineTile({ engine }) {
   const state = known(`engine.${engine.state}`, engine.state);

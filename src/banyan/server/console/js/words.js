@@ -3,8 +3,11 @@
  * {name} is filled in; a key ending in .one is the singular of the key before it.
  */
 
+import { CLUSTER_WORDS } from "./words-cluster.js";
+
 /** @type {Object<string, [string, string]>} */
 export const WORDS = {
+  ...CLUSTER_WORDS,
   product: ["Banyan", "Banyan"],
 
   "action.cancel": ["Cancel", "取消"],
@@ -282,6 +285,7 @@ export const WORDS = {
   "system.memory.free": ["{free} of this machine's memory is free.", "本机还有 {free} 空闲内存。"],
   "process.server": ["Server", "服务"],
   "process.engine": ["Engine", "引擎"],
+  "process.rank": ["Rank", "计算进程"],
   "process.ingest": ["Ingest", "文档入库"],
   "process.parser": ["Parsers", "文档解析"],
   "system.bases": ["Knowledge bases", "知识库"],

@@ -1,0 +1,145 @@
+/** The Cluster page: who computes together, how they are joined, what was picked, what is wrong. */
+
+import { api } from "./api.js";
+import { linkTable } from "./cluster-links.js";
+import { clusterMap } from "./cluster-map.js";
+import { joinNotice, startHint } from "./cluster-notices.js";
+import { machines } from "./cluster-ranks.js";
+import { noteTokens, speedLine } from "./cluster-speed.js";
+import { split, splitWords } from "./cluster-split.js";
+import { sums } from "./cluster-sums.js";
+import { el, fill, showing } from "./dom.js";
+import { count, known, number, t } from "./i18n.js";
+import { errorCard } from "./notices.js";
+import { tile } from "./tile.js";
+
+const REFRESH_MS = 2000;
+
+function stateTile(status) {
+  const words = known(`cluster.state.${status.state}`, status.state);
+  return tile(t("cluster.state"), words, status.model, status.state === "ready");
+}
+
+function machinesTile({ hosts, expected_hosts }) {
+  const ranks = hosts.reduce((sum, host) => sum + host.ranks.length, 0);
+  const value = t("cluster.machines.of", {
+    here: number(hosts.length),
+    all: number(expected_hosts),
+  });
+  return tile(t("cluster.machines"), value, count("count.ranks", ranks));
+}
+
+function speedTile({ decode_tokens_per_s, prefill_tokens_per_s }) {
+  if (!decode_tokens_per_s) return tile(t("cluster.speed"), "–", t("system.speed.none"));
+  const reading = number(prefill_tokens_per_s, 0);
+  const node = tile(
+    t("cluster.speed"),
+    number(decode_tokens_per_s, 1),
+    t("cluster.speed.detail", { reading }),
+  );
+  node.append(speedLine() ?? "");
+  return node;
+}
+
+function requestsTile({ running, waiting }) {
+  const detail = t("cluster.requests.waiting", { n: number(waiting) });
+  return tile(t("cluster.requests"), number(running), detail);
+}
+
+const tiles = (status) =>
+  [stateTile, machinesTile, speedTile, requestsTile].map((make) => make(status));
+
+function head(status) {
+  const words = status && splitWords(status);
+  return el(
+    "div",
+    {},
+    el("h1", {}, t("cluster.title")),
+    el("p.muted", {}, words || t("cluster.text")),
+  );
+}
+
+/** What the page consists of while there is a cluster, and the way to bring it up to date. */
+function clusterView(root) {
+  const [notice, top, drawing, links] = [el("div"), el("div.tiles"), el("div"), el("div")];
+  const [list, ways, parts] = [1, 2, 3].map(() => el("section.card"));
+  const map = clusterMap(drawing);
+  fill(
+    root,
+    notice,
+    top,
+    el("section.card.cluster-map", {}, el("h2", {}, t("cluster.map.title")), drawing, links),
+    el("div.cluster-columns", {}, list, parts),
+    ways,
+  );
+  const [showNotice, showLinks, showSums, showSplit] = [
+    showing(notice, joinNotice),
+    showing(links, linkTable),
+    showing(ways, sums),
+    showing(parts, split),
+  ];
+  return {
+    show(status) {
+      noteTokens(status.decoded_tokens);
+      const { state, cause, missing, address, expected_hosts, algorithm, payload } = status;
+      const names = status.hosts.map((host) => ({ name: host.name }));
+      showNotice({ state, cause, missing, address, here: names.length, expected: expected_hosts });
+      fill(top, tiles(status));
+      map.show(status);
+      showLinks({ links: status.links, hosts: names });
+      fill(list, machines(status));
+      showSums({ choices: status.choices, algorithm, payload });
+      showSplit({ hosts: status.hosts.map(withoutVitals) });
+    },
+    stop: () => map.stop(),
+  };
+}
+
+/** What of a host does not change from one look to the next. */
+function withoutVitals({ name, ranks }) {
+  return { name, ranks: ranks.map(({ rank, share }) => ({ rank, share })) };
+}
+
+function mount(root) {
+  const title = el("header.page-head");
+  const body = el("div.cluster-body", {}, el("div.skeleton.row-skeleton"));
+  fill(root, el("div.page.page-wide", {}, title, body));
+  const showTitle = showing(title, head);
+  let view = null;
+
+  function leave() {
+    view?.stop();
+    view = null;
+  }
+
+  function show(status) {
+    showTitle(status && { hosts: status.hosts.map(withoutVitals) });
+    if (status) {
+      view ??= clusterView(body);
+      view.show(status);
+    } else if (!body.querySelector(".cluster-start")) {
+      leave();
+      fill(body, startHint());
+    }
+  }
+
+  async function load() {
+    if (document.hidden) return;
+    try {
+      show((await api.cluster()).cluster);
+    } catch (error) {
+      if (error.status === 401) return;
+      leave();
+      fill(body, errorCard(error, load));
+    }
+  }
+
+  load();
+  const timer = setInterval(load, REFRESH_MS);
+  return () => {
+    clearInterval(timer);
+    leave();
+  };
+}
+
+export const clusterPage = { mount };
