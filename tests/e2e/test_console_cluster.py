@@ -94,10 +94,11 @@ def test_an_algorithm_that_was_asked_for_is_said_to_be(open_console: OpenConsole
 
 
 def test_machines_that_are_awaited_can_be_brought_in(open_console: OpenConsole) -> None:
-    shop = Shop(cluster=cluster_states.waiting("attic"))
+    shop = Shop(cluster=replace(cluster_states.waiting("attic"), tls=True))
     _, page = opened(open_console, shop)
     expect(page.get_by_text("Waiting for 1 of 2 machines")).to_be_visible()
-    expect(page.locator(".command code")).to_have_text(f"{JOIN} --name attic")
+    expect(page.locator(".command code")).to_have_text(f"{JOIN} --name attic --tls")
+    expect(page.get_by_text("encrypted (TLS)")).to_be_visible()
     expect(page.get_by_text("It is a secret that is not shown here")).to_be_visible()
     expect(page.locator(".map-host.is-awaited")).to_contain_text("attic")
     shop.cluster = cluster_states.of(1, 1)

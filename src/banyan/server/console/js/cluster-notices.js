@@ -36,16 +36,17 @@ export function startHint() {
   );
 }
 
-function howToJoin({ address, missing, here, expected }) {
+function howToJoin({ address, missing, here, expected, tls }) {
   const left = expected - here;
   if (left <= 0) return [];
   const each = missing.length
     ? t("cluster.join.named", { names: missing.join(", ") })
     : t("cluster.join.each");
   const name = missing.length === 1 ? ` --name ${missing[0]}` : "";
+  const encrypted = tls ? " --tls" : "";
   return [
     el("p", {}, each),
-    command(`banyan join ${address} --token TOKEN${name}`),
+    command(`banyan join ${address} --token TOKEN${name}${encrypted}`),
     el("p.hint", {}, t("cluster.join.token")),
   ];
 }
@@ -58,7 +59,7 @@ function waiting({ here, expected }) {
 
 /**
  * @param {{state: string, cause: string, address: string, missing: string[], here: number,
- *   expected: number}} facts
+ *   expected: number, tls: boolean}} facts
  */
 export function joinNotice(facts) {
   if (facts.state === "ready") return [];

@@ -59,21 +59,28 @@ function head(status) {
   );
 }
 
+function mapTitle({ tls }) {
+  const words = tls ? el("span.pill.pill-good", {}, t("cluster.encrypted")) : null;
+  return [el("h2", {}, t("cluster.map.title")), words];
+}
+
 /** What the page consists of while there is a cluster, and the way to bring it up to date. */
 function clusterView(root) {
-  const [notice, top, drawing, links] = [el("div"), el("div.tiles"), el("div"), el("div")];
+  const [notice, top, mapHead] = [el("div"), el("div.tiles"), el("div.card-head")];
+  const [drawing, links] = [el("div"), el("div")];
   const [list, ways, parts] = [1, 2, 3].map(() => el("section.card"));
   const map = clusterMap(drawing);
   fill(
     root,
     notice,
     top,
-    el("section.card.cluster-map", {}, el("h2", {}, t("cluster.map.title")), drawing, links),
+    el("section.card.cluster-map", {}, mapHead, drawing, links),
     el("div.cluster-columns", {}, list, parts),
     ways,
   );
-  const [showNotice, showLinks, showSums, showSplit] = [
+  const [showNotice, showHead, showLinks, showSums, showSplit] = [
     showing(notice, joinNotice),
+    showing(mapHead, mapTitle),
     showing(links, linkTable),
     showing(ways, sums),
     showing(parts, split),
@@ -81,10 +88,12 @@ function clusterView(root) {
   return {
     show(status) {
       noteTokens(status.decoded_tokens);
-      const { state, cause, missing, address, expected_hosts, algorithm, payload } = status;
+      const { state, cause, missing, address, tls, algorithm, payload } = status;
       const names = status.hosts.map((host) => ({ name: host.name }));
-      showNotice({ state, cause, missing, address, here: names.length, expected: expected_hosts });
+      const [here, expected] = [names.length, status.expected_hosts];
+      showNotice({ state, cause, missing, address, tls, here, expected });
       fill(top, tiles(status));
+      showHead({ tls });
       map.show(status);
       showLinks({ links: status.links, hosts: names });
       fill(list, machines(status));
