@@ -23,6 +23,7 @@ FILE = """
 [head]
 address = "10.0.0.1"
 ranks = 2
+tls = true
 
 [[host]]
 name = "attic"
@@ -56,12 +57,14 @@ def test_everything_that_can_be_said_is_read() -> None:
     )
     assert file.hosts[1] == HostSpec(name="cellar")
     assert file.link == LinkFacts(latency_s=2e-4, bandwidth=2.5e9 / 8)
+    assert file.tls
     assert [host.name for host in file.all] == ["head", "attic", "cellar"]
 
 
 def test_an_empty_file_is_this_machine_alone() -> None:
     file = parse_hosts("")
     assert (file.head, file.hosts, file.link) == (HostSpec(name="head"), (), DEFAULT_LINK)
+    assert not file.tls
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,14 @@ def test_an_empty_file_is_this_machine_alone() -> None:
         ("host = {name = 'a'}", str(MAX_HOSTS)),
         ("host = [3]", "host"),
         ("[head", "TOML"),
+        ("[head]\ntls = 'yes'", "tls of .head. is 'yes'"),
+        ("[head]\nssh = 'me@here'", "ssh"),
+        ("[head]\nport = 1", "port"),
+        ("[[host]]\nname = 'a'\ntls = true", "tls"),
+        ("[[host]]\nname = 'a'\nranks = 1.5", "1.5"),
+        ("[[host]]\nname = 'a'\nranks = -1", "-1"),
+        ("[[host]]\nname = ''", "no name"),
+        ("[[host]]\nname = 'a'\nname = 'b'", "TOML"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(text: str, words: str) -> None:

@@ -66,7 +66,7 @@ class App:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._choice = settings.home / "answer_model"
-        self._slices = settings.home / "slices"
+        self._cluster_folder = settings.home / "cluster"
         self.library = Library(
             settings.home / "knowledge",
             embedders=Embedders(multilingual=self._multilingual, english=self._english),
@@ -189,7 +189,7 @@ class App:
         Raises as ``chat_model`` does, and ``HostUnreachable`` when hosts cannot join here.
         """
         path, config = self._chat_path(name), engine_config(self.settings)
-        self.cluster = Cluster(path, name, config, options, self._slices, on_event)
+        self.cluster = Cluster(path, name, config, options, self._cluster_folder, on_event)
         with self._lock:
             self._engines[name] = self.cluster.engine
         return self.cluster
@@ -197,7 +197,7 @@ class App:
     def join(self, worker: WorkerOptions, context: Context, on_event: OnEvent) -> None:
         """Serve a head as one of its hosts until ``context`` is cancelled; see ``join_head``."""
         check_engine("A rank of a cluster")
-        join_head(worker, self.store.resolve, self._slices, context, on_event)
+        join_head(worker, self.store.resolve, self._cluster_folder, context, on_event)
 
     # Processes
 

@@ -106,8 +106,9 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         tls=wanted.tls or (file is not None and file.tls),
     )
     cluster = app.spread(model, options, output.note)
-    if options.workers:
-        output.note(f"Waiting for {options.workers} machine(s). On each further one:")
+    by_hand = sum(not host.ssh for host in file.hosts) if file else wanted.workers
+    if by_hand:
+        output.note(f"Waiting for {by_hand} machine(s). On each further one:")
         tls = " --tls" if options.tls else ""
         output.note(f"  banyan join {cluster.address} --token {cluster.token}{tls}")
     if file:
@@ -181,7 +182,8 @@ def join(
     if leave_with_stdin:
         threading.Thread(target=_cancel_with_stdin, args=(context,), daemon=True).start()
     with opened(found) as app:
-        output.note("Ctrl-C leaves the cluster.")
+        if not leave_with_stdin:
+            output.note("Ctrl-C leaves the cluster.")
         app.join(options, context, _say_json if as_json else output.note)
 
 

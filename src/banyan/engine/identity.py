@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -50,9 +51,9 @@ class _Known:
         self._entries: dict[str, list[object]] = {}
         if path is not None and path.is_file():
             try:
-                self._entries = dict(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError:
-                self._entries = {}  # a damaged cache costs time, nothing else
+                self._entries = _sound(json.loads(path.read_text(encoding="utf-8")))
+            except (ValueError, RecursionError):
+                pass  # a damaged cache costs time, nothing else
 
     def digest(self, file: Path) -> str:
         status = file.stat()
@@ -70,4 +71,12 @@ class _Known:
     def save(self) -> None:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(self._entries), encoding="utf-8")
+            written = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+            written.write_text(json.dumps(self._entries), encoding="utf-8")
+            written.replace(self._path)  # whole, for others read it meanwhile
+
+
+def _sound(read: object) -> dict[str, list[object]]:
+    """The entries of a file as ``save`` writes it; what is none is left out."""
+    entries = read.items() if isinstance(read, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 3}

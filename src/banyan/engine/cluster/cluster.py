@@ -11,19 +11,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from banyan.core.cluster import ClusterStatus
 from banyan.core.context import Context
-from banyan.core.errors import InputError
+from banyan.core.errors import HostUnreachable, InputError
 from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions, Workload
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.frames import HostReport
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
+from banyan.engine.cluster.join_token import kept_token
 from banyan.engine.cluster.process import ClusterProcess
 from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.ssh import RemoteHost
@@ -56,7 +56,7 @@ class Cluster:
         """Listen and begin to form. Raises ``InputError``, ``HostUnreachable``, and
         ``ClusterError`` where no certificate can be made."""
         _check(options)
-        self.token = options.token or secrets.token_urlsafe(24)
+        self.token = options.token or kept_token(folder)
         self._name = name
         self._on_event = on_event
         self._remote: list[RemoteHost] = []
@@ -83,19 +83,27 @@ class Cluster:
         return f"{self._head.settings.address}:{self._head.port}"
 
     def start_hosts(self, hosts: Sequence[HostSpec]) -> None:
-        """Start over ssh those that say how; the others are awaited."""
+        """Start over ssh those that say how; the others are awaited.
+
+        Raises ``HostUnreachable`` when there is no ssh here.
+        """
         for host in hosts:
             if host.ssh:
+                self._on_event(f"Starting {host.name} over ssh.")
                 self._remote.append(
                     RemoteHost(
                         host,
                         self.address,
                         self.token,
                         self._on_event,
-                        lambda error: self._on_event(f"{error} {error.remedy}"),
+                        self._miss,
                         tls=self._head.settings.pem != "",
                     )
                 )
+
+    def _miss(self, error: HostUnreachable) -> None:
+        self._on_event(f"{error} {error.remedy}".strip())
+        self.engine.blame(error)
 
     def wait_ready(self, context: Context) -> None:
         """Wait until the model runs. Raises what keeps it from running."""
@@ -119,6 +127,8 @@ class Cluster:
         )
 
     def close(self) -> None:
+        for host in self._remote:
+            host.hang_up()
         for host in self._remote:
             host.close()
         self.engine.close()

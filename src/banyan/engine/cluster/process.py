@@ -91,6 +91,10 @@ class ClusterProcess(EngineProcess):
             if self._trouble is not None:
                 raise self._trouble
 
+    def blame(self, error: BanyanError) -> None:
+        """A host that is awaited will not come: ``wait_ready`` raises why."""
+        self._trouble = error
+
     def unload(self) -> None:
         """End the group and the head."""
         self._ending.cancel.set()

@@ -15,7 +15,10 @@ from typing import Final
 from banyan.core.errors import HostUnreachable
 from banyan.plan.hosts import HostSpec
 
-SSH: Final = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-T")
+SSH: Final = (
+    *("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
+    *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
+)
 GOODBYE_S: Final = 3.0
 """How long a worker may take to leave once its standard input has closed."""
 NOT_CONNECTED: Final = 255
@@ -45,18 +48,24 @@ class RemoteHost:
         command += ["--tls"] if tls else []
         self._process = _started([*SSH, "--", host.ssh, shlex.join(command)])
         self._tell(token)
-        threading.Thread(target=self._relay, name=f"ssh {host.name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._relay, name=f"ssh {host.name}", daemon=True)
+        self._thread.start()
+
+    def hang_up(self) -> None:
+        """The worker notices that its standard input has closed, and leaves."""
+        self._closing = True
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
 
     def close(self) -> None:
-        """Hang up; the worker notices that its standard input has closed, and ends."""
-        self._closing = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        """Hang up and wait for its end, ``GOODBYE_S`` at most."""
+        self.hang_up()
         try:
             self._process.wait(GOODBYE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._thread.join(GOODBYE_S)
 
     def _tell(self, token: str) -> None:
         try:
@@ -68,9 +77,11 @@ class RemoteHost:
 
     def _relay(self) -> None:
         last = ""
-        for line in self._process.stdout or ():
-            last = line.strip()
-            self._on_line(f"{self._host.name}: {last}")
+        if self._process.stdout is not None:
+            with self._process.stdout as lines:
+                for line in lines:
+                    last = line.strip()
+                    self._on_line(f"{self._host.name}: {last}")
         status = self._process.wait()
         if not self._closing:
             self._on_end(_failure(self._host, status, last))

@@ -110,7 +110,7 @@ def _connected(settings: WorkerSettings, hello: handshake.Hello) -> Stream:
         connection = socket.create_connection((settings.address, settings.port), timeout=CONNECT_S)
     except OSError as error:
         raise HostUnreachable(
-            f"No head answers at {where}: {error}.",
+            f"No head answers at {where}: {error.strerror or error}.",
             remedy="Check address and port as the head prints them, and the firewall between.",
         ) from None
     try:
