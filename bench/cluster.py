@@ -19,26 +19,18 @@ from pathlib import Path
 
 import netns
 import shapes
-from ranks import Ranks, running
+from ranks import Ranks, alike, running
 from table import Row, report
 
-from banyan.core.layout import (
-    DeviceFacts,
-    Facts,
-    HostFacts,
-    Layout,
-    LinkFacts,
-    ModelShape,
-    from_json,
-)
+from banyan.core.layout import Layout, LinkFacts, ModelShape, Workload
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
-from banyan.plan.cost import Machines, prefill
-from banyan.plan.devices import CARD_LINK, SHARED_MEMORY
+from banyan.plan.collectives import ALGORITHMS
+from banyan.plan.forecast import Forecast, forecast
 from banyan.plan.shares import pipeline, tensor_parallel
 
-Predict = Callable[[Layout, int, int], float]
+Predict = Callable[[Layout, str, int, int], Forecast]
 HOSTS = 2
 LATENCY_S = 5e-5
 PROMPTS = [128, 512, 1024, 2048]
@@ -64,6 +56,7 @@ class Grid:
     ranks: int
     prompts: Sequence[int]
     batches: Sequence[int]
+    ways: Sequence[str]
     cards: int
     runs: int
     bandwidth_bit_s: float
@@ -79,6 +72,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=4, help="ranks per host")
     parser.add_argument("--cards", type=int, default=0, help="graphics cards, one per host")
     parser.add_argument("--one-host", action="store_true", help="all cards in one host (NCCL)")
+    parser.add_argument("--ways", default=",".join(WAYS), help="collectives, of those above")
     parser.add_argument("--prompts", default=",".join(map(str, PROMPTS)))
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
     parser.add_argument("--runs", type=int, default=2)
@@ -94,6 +88,7 @@ def main() -> None:
         ranks=options.cards if options.one_host else options.ranks,
         prompts=[int(text) for text in options.prompts.split(",")],
         batches=[int(text) for text in options.batches.split(",")],
+        ways=options.ways.split(","),
         cards=options.cards,
         runs=options.runs * (3 if options.full else 1),
         bandwidth_bit_s=options.gbit_s * 1e9,
@@ -111,7 +106,7 @@ def measure(grid: Grid) -> list[Row]:
     rows: list[Row] = []
     stars: dict[tuple[int, int], float] = {}
     with netns.hosts(grid.hosts, bandwidth_bit_s=grid.bandwidth_bit_s) as hosts:
-        layouts = [(tensor, WAYS), (piped, {"auto": WAYS["auto"]})]
+        layouts = [(tensor, {way: WAYS[way] for way in grid.ways}), (piped, {"auto": WAYS["auto"]})]
         if grid.hosts == 1:
             layouts = [(tensor, {"nccl": WAYS["exchange"]})]
         for layout, ways in layouts:
@@ -150,24 +145,19 @@ def _device(grid: Grid, host: int, place: int) -> str:
 
 
 def _predictor(ranks: Ranks, grid: Grid, model: ModelShape) -> Predict:
-    """The cost model's first token, from what rank 0 measured of its device and the link's setting.
+    """The cost model's times, from what rank 0 measured of its device and the link's setting.
 
     All ranks measure at the same moment, so that those who share a core each see their part of it.
     """
-    device = from_json(DeviceFacts, ranks.facts)
-    local = CARD_LINK if device.kind == "cuda" else SHARED_MEMORY
-    hosts = tuple(
-        HostFacts(name=f"h{number}", devices=(device,) * grid.ranks, local=local)
-        for number in range(grid.hosts)
-    )
     link = LinkFacts(latency_s=LATENCY_S, bandwidth=grid.bandwidth_bit_s / 8)
-    links = tuple(
-        tuple(local if i == j else link for j in range(grid.hosts)) for i in range(grid.hosts)
-    )
-    machines = Machines.all_of(Facts(hosts=hosts, links=links))
-    return lambda layout, prompt, batch: (
-        prefill(model, "bf16", layout, machines, prompt=prompt, batch=batch).seconds
-    )
+    facts = alike(ranks.facts, grid.hosts, grid.ranks, link)
+
+    def predict(layout: Layout, way: str, prompt: int, batch: int) -> Forecast:
+        algorithm = way if way in ALGORITHMS else "auto"
+        workload = Workload(prompt=prompt, generate=0, concurrency=batch)
+        return forecast(model, "bf16", layout, facts, workload, algorithm=algorithm)
+
+    return predict
 
 
 def _rows(
@@ -189,6 +179,7 @@ def _rows(
             decode = _medians(ranks, names, prompt=1, batch=batch, runs=DECODES, context=prompt)
             stars.setdefault((prompt, batch), first.get("star", first[names[0]]))
             for name in names:
+                predicted = predict(layout, name, prompt, batch)
                 rows.append(
                     {
                         "prompt": prompt,
@@ -199,7 +190,8 @@ def _rows(
                         "prompt_tokens_per_s": prompt * batch / first[name],
                         "decode_tokens_per_s": batch / decode[name],
                         "ttft_vs_star": first[name] / stars[prompt, batch],
-                        "predicted_ttft_s": predict(layout, prompt, batch),
+                        "predicted_ttft_s": predicted.prefill_s,
+                        "predicted_decode_tokens_per_s": batch / predicted.decode_s,
                     }
                 )
                 print(rows[-1], flush=True)

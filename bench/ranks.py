@@ -24,7 +24,15 @@ from typing import Any
 
 import netns
 
-from banyan.core.layout import Layout, from_json, to_json
+from banyan.core.layout import (
+    DeviceFacts,
+    Facts,
+    HostFacts,
+    Layout,
+    LinkFacts,
+    from_json,
+    to_json,
+)
 from banyan.engine.comm import shared
 from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Buffer, Collective
@@ -32,6 +40,7 @@ from banyan.engine.comm.group import Group
 from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication, Formation, ModelIdentity, Seat
+from banyan.plan.devices import CARD_LINK, SHARED_MEMORY, linked
 
 PORT = 7000
 PAGE = 16
@@ -56,7 +65,7 @@ class Ranks:
 
     def __init__(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         self.processes = processes
-        self.facts = self._answer()
+        self.facts = from_json(DeviceFacts, self._answer())
 
     def step(self, *, way: int, prompt: int, batch: int, context: int = 0) -> float:
         """Seconds for ``batch`` sequences of ``prompt`` new tokens after ``context`` old ones."""
@@ -150,6 +159,16 @@ def _start(
     return host.popen(command, cpus=cpus(member.host), env=environment, **options)
 
 
+def alike(device: DeviceFacts, hosts: int, ranks: int, link: LinkFacts) -> Facts:
+    """Hosts whose every rank is as ``device`` was measured while all of them were busy."""
+    local = CARD_LINK if device.kind == "cuda" else SHARED_MEMORY
+    found = [
+        HostFacts(name=f"h{number}", devices=(device,) * ranks, local=local)
+        for number in range(hosts)
+    ]
+    return linked(found, link)
+
+
 def main() -> None:
     file, rank, path = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     said = json.loads(Path(file).read_text())
@@ -192,7 +211,9 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
             stage.close()
 
     layout = seat.formation.layout
-    facts = to_json(measure_device(seated.model))
+    config = seat.formation.config
+    kind = "packed+copy" if config.packed_copy else config.precision
+    facts = to_json(measure_device(seated.model, kind))  # type: ignore[arg-type]  # benches name it
     if seat.rank:
         plan = seated.group.channels[group_runner.PLAN][0]
         group_runner.follow(Switched(), plan, layout.share(seat.rank).vocab)  # type: ignore[arg-type]

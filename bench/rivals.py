@@ -21,15 +21,14 @@ from pathlib import Path
 
 import netns
 import shapes
-from ranks import running
+from ranks import alike, running
 from table import Row, report
 
-from banyan.core.layout import DeviceFacts, Facts, HostFacts, LinkFacts, from_json
+from banyan.core.layout import LinkFacts, Workload
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
-from banyan.plan.cost import Machines, decode
-from banyan.plan.devices import SHARED_MEMORY
+from banyan.plan.forecast import forecast
 from banyan.plan.shares import tensor_parallel
 
 RIVALS = Path(".rivals")
@@ -126,18 +125,10 @@ def banyan(model: Path, hosts: list[netns.Host], runs: int) -> dict[str, object]
         for token in range(GENERATED):
             ranks.step(way=0, prompt=1, batch=1, context=PROMPT + token)
         seconds = (time.perf_counter() - began) / GENERATED
-        device = from_json(DeviceFacts, ranks.facts)
-    facts = _facts(device, len(hosts))
-    price = decode(shape, "packed", layout, Machines.all_of(facts), context=PROMPT)
-    return _row("banyan", len(hosts), PROMPT / first, 1 / seconds, 1 / price.seconds)
-
-
-def _facts(device: DeviceFacts, count: int) -> Facts:
-    hosts = tuple(
-        HostFacts(name=f"h{i}", devices=(device,), local=SHARED_MEMORY) for i in range(count)
-    )
-    links = tuple(tuple(LINK for _ in range(count)) for _ in range(count))
-    return Facts(hosts=hosts, links=links)
+        facts = alike(ranks.facts, len(hosts), 1, LINK)
+    workload = Workload(prompt=PROMPT, generate=GENERATED // 2, concurrency=1)
+    predicted = forecast(shape, "packed+copy", layout, facts, workload)
+    return _row("banyan", len(hosts), PROMPT / first, 1 / seconds, 1 / predicted.decode_s)
 
 
 def _row(

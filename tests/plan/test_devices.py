@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from banyan.core.errors import InputError
-from banyan.core.layout import LinkFacts
+from banyan.core.layout import DeviceFacts, LinkFacts, Rates
 from banyan.plan.devices import (
     CARD_CORES,
     CARD_LINK,
@@ -13,8 +13,10 @@ from banyan.plan.devices import (
     SHARED_MEMORY,
     UNKNOWN_CARD,
     Claim,
-    assumed,
+    assumptions,
+    claimed,
     facts_of,
+    with_links,
 )
 from banyan.plan.hosts import DEFAULT_LINK, HostsFile, HostSpec
 
@@ -55,12 +57,64 @@ def test_a_device_without_a_card_is_refused_with_those_there_are(device: str) ->
     assert "rtx2080ti" in refused.value.remedy
 
 
-def test_hosts_that_joined_are_taken_for_what_they_say() -> None:
-    facts = assumed(
-        [Claim("a", "cpu", 2, 4 * CARD_CORES, 8 * 10**9), Claim("b", "cuda:0", 1, 8, 1)]
+MEASURED = DeviceFacts(
+    kind="cpu",
+    memory_bytes=10**9,
+    weight_bandwidth=1e10,
+    flops=1e12,
+    copy_bandwidth=1e9,
+    layer_overhead_s=1e-4,
+    measured=(
+        Rates(kind="bf16", weight_bandwidth=1e10, flops=1e12),
+        Rates(kind="packed", weight_bandwidth=5e9, flops=2e11),
+    ),
+)
+
+
+def claim(name: str, ranks: int = 1, measured: DeviceFacts | None = None) -> Claim:
+    return Claim(
+        name=name,
+        device="cpu",
+        ranks=ranks,
+        cores=4 * CARD_CORES,
+        memory_bytes=8 * 10**9,
+        measured=measured,
     )
-    one, card = facts.hosts[0].devices[0], facts.hosts[1].devices[0]
+
+
+def test_hosts_that_joined_are_taken_for_what_they_say() -> None:
+    card = Claim(name="b", device="cuda:0", ranks=1, cores=8, memory_bytes=1)
+    facts = claimed([claim("a", ranks=2), card])
+    one = facts.hosts[0].devices[0]
     assert one.weight_bandwidth == pytest.approx(2 * CARDS["cpu"].weight_bandwidth)
     assert one.memory_bytes == 4 * 10**9
-    assert card == CARDS[UNKNOWN_CARD]
+    assert facts.hosts[1].devices[0] == CARDS[UNKNOWN_CARD]
     assert facts.links[0][1] == DEFAULT_LINK
+
+
+def test_what_a_host_has_measured_goes_before_its_card_and_is_shared_by_its_ranks() -> None:
+    part = claimed([claim("a", ranks=2, measured=MEASURED)]).hosts[0].devices[0]
+    assert part.rates("packed") == Rates(kind="packed", weight_bandwidth=2.5e9, flops=1e11)
+    assert part.rates("fp32").weight_bandwidth == 5e9  # not measured: as in bf16
+    assert part.memory_bytes == 4 * 10**9  # the host's word, not the measurement's
+    assert part.layer_overhead_s == MEASURED.layer_overhead_s
+
+
+def test_ranks_that_share_a_core_wait_for_each_other_between_products() -> None:
+    part = claimed([claim("a", ranks=32, measured=MEASURED)]).hosts[0].devices[0]
+    assert part.layer_overhead_s == pytest.approx(32 / 8 * MEASURED.layer_overhead_s)
+
+
+def test_what_was_not_measured_is_named() -> None:
+    facts = claimed([claim("a", measured=MEASURED), claim("b", ranks=2)])
+    assert assumptions(facts, "packed") == (
+        "the rates in packed of b",
+        "sums within b",
+        "the link a - b",
+    )
+    assert assumptions(facts, "fp32")[0] == "the rates in fp32 of a, b"
+    link = LinkFacts(latency_s=1e-5, bandwidth=1e9, is_measured=True)
+    found = {(0, 1): link, (1, 0): link, (1, 1): link}
+    measured = with_links(claimed([claim("a", measured=MEASURED)] * 2), found)
+    assert assumptions(measured, "bf16") == ()
+    assert measured.links[0][1] == measured.hosts[1].local == link

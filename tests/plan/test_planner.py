@@ -14,8 +14,8 @@ from banyan.core.errors import PlanImpossible
 from banyan.core.layout import DeviceFacts, Facts, HostFacts, LinkFacts, ModelShape, Workload
 from banyan.plan.candidates import Candidate
 from banyan.plan.devices import CARD_LINK
+from banyan.plan.matrices import WeightKind
 from banyan.plan.planner import OBJECTIVES, Plan, choose_layout, plan
-from banyan.plan.sizes import WeightKind
 
 
 def everything(found: Plan) -> list[Candidate]:
@@ -211,6 +211,33 @@ def test_no_plan_passes_the_memory_of_a_rank_or_is_slower_than_splitting_everyth
         assert sum(replica.sequences for replica in best.replicas) >= concurrency
         if found.default is not None and found.default.fits:
             assert best.score(objective) <= found.default.score(objective)
+
+
+@given(facts=clusters(), more=st.floats(1.0, 4.0), concurrency=st.integers(1, 32))
+@settings(deadline=None, max_examples=25)
+def test_more_memory_never_takes_the_best_plan_away(
+    facts: Facts, more: float, concurrency: int
+) -> None:
+    workload = Workload(concurrency=concurrency)
+    try:
+        before = plan(ARTICLE, "fp16", facts, workload)
+    except PlanImpossible:
+        return
+    hosts = tuple(
+        replace(
+            host,
+            devices=tuple(
+                replace(device, memory_bytes=int(more * device.memory_bytes))
+                for device in host.devices
+            ),
+        )
+        for host in facts.hosts
+    )
+    after = plan(ARTICLE, "fp16", replace(facts, hosts=hosts), workload)
+    same = [each for each in everything(after) if each.arrangement == before.chosen.arrangement]
+    assert any(each.fits for each in same)
+    if not before.chosen.is_streamed:
+        assert not after.chosen.is_streamed
 
 
 def test_a_thousand_plans_are_quick() -> None:

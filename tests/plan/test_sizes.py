@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.plan.beds import ARTICLE, EXPERTS, GPT3
 
-from banyan.core.layout import Interval, ModelShape
+from banyan.core.layout import ModelShape
 from banyan.plan.shares import pipeline, tensor_parallel, whole
 from banyan.plan.sizes import (
-    Matrix,
     active_parameters,
     end_parameters,
     in_words,
@@ -86,14 +85,6 @@ def test_a_step_reads_one_row_of_the_embedding_and_one_of_two_copies() -> None:
     assert many == read_bytes(ARTICLE, share, "bf16", rows=1)
     whole_model = weight_bytes(ARTICLE, share, "fp16")
     assert whole_model - many == 2 * 32_000 * 3200 + 3200 * 4
-
-
-def test_four_bits_have_a_scale_and_a_zero_for_every_32_numbers() -> None:
-    matrix = Matrix(64, Interval(0, 96))
-    assert matrix.size_bytes("packed") == 64 * 96 // 2 + 64 * 3 * 4
-    assert matrix.size_bytes("packed+copy") == matrix.size_bytes("packed") + 64 * 96 * 2
-    assert matrix.size_bytes("int8") == 64 * 96 + 64 * 2
-    assert Matrix(64, Interval(16, 80)).size_bytes("packed") == 64 * 3 * (16 + 4)
 
 
 def test_the_engines_pages_belong_to_all_layers_whatever_their_windows() -> None:

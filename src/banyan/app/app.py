@@ -20,7 +20,7 @@ from banyan.core.layout import ClusterOptions, ModelShape, WorkerOptions
 from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
-from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head, shape_of
+from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head, planned
 from banyan.engine.encoder_adaptive import load_without_torch
 from banyan.engine.process import EngineProcess
 from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
@@ -31,6 +31,7 @@ from banyan.models.machine import machine_facts, process_memory
 from banyan.models.records import InstalledModel
 from banyan.models.remote import RemoteModel
 from banyan.models.store import Store
+from banyan.plan.matrices import WeightKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,9 +180,10 @@ class App:
         self.settings.home.mkdir(parents=True, exist_ok=True)
         self._choice.write_text(name + "\n", encoding="utf-8")
 
-    def shape(self, name: str) -> ModelShape:
-        """The sizes of a model; reads no weights. Raises ``UnknownModel``."""
-        return shape_of(self.store.resolve(name))
+    def planned(self, name: str) -> tuple[ModelShape, WeightKind]:
+        """The sizes of a model and what it is usually computed in; reads no weights. Raises
+        ``UnknownModel``."""
+        return planned(self.store.resolve(name))
 
     def spread(self, name: str, options: ClusterOptions, on_event: OnEvent) -> Cluster:
         """Run the chat model ``name`` on the hosts that join; it begins to form at once.

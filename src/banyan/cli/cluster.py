@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from banyan.cli import output
+from banyan.cli.cluster_status import assumed
 from banyan.cli.options import AsJson, Home, Threads, new_context, settings
 from banyan.cli.session import opened
 from banyan.core.context import Context
@@ -117,6 +118,8 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         cluster.wait_ready(new_context())
         status = cluster.status()
         output.note(f"{len(status.hosts)} machines run {model} as {status.layout}.")
+        for what in assumed(status):
+            output.note(f"Assumed for that, not measured: {what}.")
 
 
 def read_hosts(path: Path) -> HostsFile:

@@ -14,6 +14,7 @@ from banyan.cli.options import AsJson
 from banyan.core.cluster import ChoiceStats, ClusterStatus
 from banyan.core.errors import HostUnreachable, RemoteModelFailed, Unauthenticated
 from banyan.core.layout import from_json
+from banyan.plan.devices import assumptions
 
 TIMEOUT_S = 5.0
 WATCH_S = 2.0
@@ -99,7 +100,9 @@ def _show(found: ClusterStatus) -> None:
             ("model", found.model),
             ("machines", f"{here} of {found.expected_hosts}"),
             ("waits for", ", ".join(found.missing)),
+            ("precision", found.precision),
             ("layout", found.layout),
+            ("assumed", "; ".join(assumed(found))),
             ("sums by", found.algorithm),
             ("across hosts", found.payload + (", encrypted" if found.tls else "")),
             ("writes", _rate(found.decode_tokens_per_s)),
@@ -114,6 +117,11 @@ def _show(found: ClusterStatus) -> None:
         if rows:
             output.print_text()
             output.table(headers, rows)
+
+
+def assumed(found: ClusterStatus) -> tuple[str, ...]:
+    """What the layout was chosen by without having been measured, in words."""
+    return () if found.facts is None else assumptions(found.facts, found.precision)
 
 
 def _rate(tokens_per_s: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banyan.core.layout import Share
+from banyan.core.layout import Facts, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,8 @@ class ClusterStatus:
     were given.
 
     Rates, tokens, requests, links and choices are those of the engine while it runs; hosts are
-    numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted.
+    numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted. ``facts`` are what
+    the layout was chosen by, for weights in ``precision``.
     """
 
     state: str
@@ -90,3 +91,5 @@ class ClusterStatus:
     waiting: int = 0
     links: tuple[LinkStats, ...] = ()
     choices: tuple[ChoiceStats, ...] = ()
+    facts: Facts | None = None
+    precision: str = ""

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 DeviceKind = Literal["cpu", "cuda"]
 Objective = Literal["throughput", "ttft", "itl"]
+
+
+MAX_RATE: Final = 1e18
+"""Nothing reads, computes or sends more per second."""
+MAX_LATENCY_S: Final = 3600.0
+MAX_PRECISIONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,26 @@ class Interval:
         return self.end - self.begin
 
 
+Others = tuple[tuple[str, str], ...]
+"""Matrices of a layer (q k v o gate up down) that a four-bit file does not have in four bits, each
+with what it is computed in instead: ``int8`` or ``bf16``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """So many numbers of a row lie in so many bytes of a file."""
+
+    numbers: int
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
     """A decoder's sizes. ``experts`` 0: dense; otherwise ``ffn`` is the width of one expert.
 
     ``windows[i]`` is how many positions layer i sees (None: all); empty means all, everywhere.
+    Known of a file only: ``others[i]`` of layer i (empty: all are alike), ``head_kind`` the same of
+    the head, ``table_block`` how the token table lies in it.
     """
 
     layers: int
@@ -46,6 +67,14 @@ class ModelShape:
     experts: int = 0
     experts_per_token: int = 0
     windows: tuple[int | None, ...] = ()
+    qkv_bias: bool = False
+    output_bias: bool = False
+    ffn_bias: bool = False
+    qk_norm: bool = False
+    sandwich_norms: bool = False
+    others: tuple[Others, ...] = ()
+    head_kind: str = ""
+    table_block: Block | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +134,25 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What a device attained in one precision (``kind``, as in ``plan/sizes.py``): bytes of weights
+    that a decoding step reads per second, and operations per second of a prompt's rows."""
+
+    kind: str
+    weight_bandwidth: float
+    flops: float
+
+    def __post_init__(self) -> None:
+        _check_rates(self.weight_bandwidth, self.flops)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFacts:
     """What one rank computes with: a card, or its part of a host's cores and memory.
 
-    ``weight_bandwidth``: bytes of weights a decoding step reads per second. ``flops``: rate of a
-    large matrix product in the model's precision. ``copy_bandwidth``: host memory (for a CPU: the
-    disk) to the device. ``layer_overhead_s``: fixed cost of a layer beside its products.
+    ``measured`` are its rates in the precisions that were measured there; ``weight_bandwidth`` and
+    ``flops`` are assumed of it in any other. ``copy_bandwidth``: host memory (for a CPU: the disk)
+    to the device. ``layer_overhead_s``: fixed cost of a layer beside its products.
     """
 
     kind: DeviceKind
@@ -120,6 +162,20 @@ class DeviceFacts:
     copy_bandwidth: float
     layer_overhead_s: float = 2e-4
     name: str = ""
+    measured: tuple[Rates, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for what no device can do: facts may be a peer's."""
+        _check_rates(self.weight_bandwidth, self.flops, self.copy_bandwidth)
+        if not 0 <= self.layer_overhead_s <= MAX_LATENCY_S or self.memory_bytes < 0:
+            raise ValueError("a device of impossible memory or overhead")
+        if len(self.measured) > MAX_PRECISIONS:
+            raise ValueError(f"rates in {len(self.measured)} precisions")
+
+    def rates(self, kind: str) -> Rates:
+        """Its rates in a precision: measured ones where there are any."""
+        found = next((rates for rates in self.measured if rates.kind == kind), None)
+        return found or Rates(kind=kind, weight_bandwidth=self.weight_bandwidth, flops=self.flops)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +184,12 @@ class LinkFacts:
 
     latency_s: float
     bandwidth: float
+    is_measured: bool = False
+
+    def __post_init__(self) -> None:
+        _check_rates(self.bandwidth)
+        if not 0 <= self.latency_s <= MAX_LATENCY_S:
+            raise ValueError(f"a latency of {self.latency_s} s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +205,18 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything measured. ``links[i][j]`` is from host i to host j (i == j: that host's local)."""
+    """What is measured of machines, or assumed. ``links[i][j]`` is from host i to host j (i == j:
+    that host's local)."""
 
     hosts: tuple[HostFacts, ...]
     links: tuple[tuple[LinkFacts, ...], ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.hosts)
+        if not count or not all(host.devices for host in self.hosts):
+            raise ValueError("no hosts, or one without devices")
+        if len(self.links) != count or any(len(row) != count for row in self.links):
+            raise ValueError(f"links that are not those of {count} hosts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +267,11 @@ class WorkerOptions:
     device: str = "cpu"
     tls: bool = False
     slice_cache_bytes: int = 64 << 30
+
+
+def _check_rates(*rates: float) -> None:
+    if not all(0 < rate <= MAX_RATE for rate in rates):
+        raise ValueError(f"{rates} are not rates per second")
 
 
 Record = TypeVar("Record")

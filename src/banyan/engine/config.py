@@ -143,6 +143,11 @@ class ModelConfig:
             experts=self.experts,
             experts_per_token=self.experts_per_token,
             windows=self.windows,
+            qkv_bias=self.qkv_bias,
+            output_bias=self.output_bias,
+            ffn_bias=self.ffn_bias,
+            qk_norm=self.qk_norm,
+            sandwich_norms=self.sandwich_norms,
         )
 
 

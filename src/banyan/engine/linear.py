@@ -26,8 +26,6 @@ WIDE_INT8_ROWS: Final = 2  # and than one in int8
 GRAIN: Final = 32  # numbers that share a scale in the packed form
 PACKED_ROWS: Final = 16  # the kernel takes matrices whose rows are a multiple of this
 
-PLAIN: Final = frozenset({formats.F32, formats.F16, formats.BF16})
-
 
 class Linear(Protocol):
     """y = x W^T + b."""
@@ -204,7 +202,7 @@ def _can_join(left: Stored, right: Stored) -> bool:
 def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
     if matrix.format in formats.FOUR_BIT and matrix.shape[0] % PACKED_ROWS == 0:
         return _make_packed4(matrix, bias, copy=copy)
-    if matrix.format in PLAIN:
+    if matrix.format in formats.PLAIN:
         return make_dense([matrix], bias, torch.bfloat16)
     return _make_int8(matrix, bias, copy=copy)
 

@@ -42,6 +42,7 @@ Q8_0 = Format("Q8_0", 32, 34)
 Q4_K = Format("Q4_K", 256, 144)
 Q5_K = Format("Q5_K", 256, 176)
 Q6_K = Format("Q6_K", 256, 210)
+PLAIN = frozenset({F32, F16, BF16})
 FOUR_BIT = frozenset({Q4_0, Q4_1, Q4_K})
 
 

@@ -19,8 +19,9 @@ from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Interval, Layout, ModelShape, Share, Stage, Workload
 from banyan.plan.arrangements import Group
 from banyan.plan.cost import Machines, decode_stage, prefill_stage
+from banyan.plan.matrices import WeightKind
 from banyan.plan.shares import shares
-from banyan.plan.sizes import Need, WeightKind, need
+from banyan.plan.sizes import Need, computed_kind, need
 
 USABLE: Final = 0.95
 """Part of a device's memory that is planned with; drivers and fragments take the rest."""
@@ -127,7 +128,8 @@ class _Ranks:
         self._load = load
         self._machines = machines
         self._ranks = tuple(ranks)
-        self._speeds = [machines.device(rank).weight_bandwidth for rank in ranks]
+        kind = computed_kind(load.kind, load.sequences)
+        self._speeds = [machines.device(rank).rates(kind).weight_bandwidth for rank in ranks]
         self._limits = [limit(machines, rank) for rank in ranks]
 
     def dealt(self, layers: Interval, slack: float) -> Stage:

@@ -15,7 +15,8 @@ from banyan.core.layout import Facts, Layout, ModelShape, Objective, Workload
 from banyan.plan.arrangements import Arrangement, Group, is_run
 from banyan.plan.balance import STEP_ROWS, Load, balanced, limit, water_fill
 from banyan.plan.cost import Machines, Price, decode, prefill
-from banyan.plan.sizes import Need, WeightKind, layer_bytes
+from banyan.plan.matrices import WeightKind
+from banyan.plan.sizes import Need, layer_bytes
 
 STREAM_WINDOW: Final = 2
 """Layers that a rank which streams holds beside those that stay: one in use, one on its way."""
@@ -60,7 +61,8 @@ class Replica:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A layout on some of the machines, priced for the workload. ``layout`` is the first replica's;
-    ``is_run`` says whether the engine can run it, ``reason`` why it was not chosen."""
+    ``is_run`` says whether the engine can run it, ``cause`` in a few words why it was not chosen,
+    ``reason`` in numbers."""
 
     arrangement: Arrangement
     layout: Layout
@@ -68,6 +70,7 @@ class Candidate:
     replicas: tuple[Replica, ...]
     tokens_per_s: float
     is_run: bool
+    cause: str = ""
     reason: str = ""
 
     @property
@@ -162,7 +165,9 @@ class Pricer:
             arrangement=arrangement,
             layout=replace(replicas[0].layout, replicas=len(copies)),
             hosts=tuple(hosts),
-            replicas=tuple(replicas),
+            replicas=tuple(
+                self._named(each, stages) for each, stages in zip(replicas, copies, strict=True)
+            ),
             tokens_per_s=made / max(each.work.seconds for each in replicas),
             is_run=not streams and is_run(self._facts, arrangement),
         )
@@ -215,6 +220,14 @@ class Pricer:
             need=need,
             limit=most,
         )
+
+    def _named(self, replica: Replica, stages: Sequence[Group]) -> Replica:
+        """One that was priced for other devices of the same kind, with the names of its own."""
+        hosts = [self._facts.hosts[host].name for group in stages for host, _ in group]
+        if all(rank.host == host for rank, host in zip(replica.ranks, hosts, strict=True)):
+            return replica
+        ranks = zip(replica.ranks, hosts, strict=True)
+        return replace(replica, ranks=tuple(replace(rank, host=host) for rank, host in ranks))
 
     def _kind_of(self, stages: Sequence[Group]) -> Hashable:
         """What replicas must have in common to be alike: devices, and the links between them."""

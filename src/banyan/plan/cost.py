@@ -15,10 +15,11 @@ from itertools import pairwise
 from typing import Final
 
 from banyan.core.layout import DeviceFacts, Facts, Layout, LinkFacts, ModelShape, Stage
-from banyan.plan.collectives import Ranks, cheapest
+from banyan.plan.collectives import Ranks, all_reduce_s, cheapest
+from banyan.plan.matrices import WeightKind
 from banyan.plan.sizes import (
-    WeightKind,
     active_parameters,
+    computed_kind,
     head_parameters,
     kv_bytes,
     read_bytes,
@@ -83,21 +84,22 @@ class Price:
 
 
 class Machines:
-    """Facts by rank: ``ranks[i]`` is (host, device) of rank i."""
+    """Facts by rank: ``ranks[i]`` is (host, device) of rank i; ``algorithm`` makes their sums."""
 
-    def __init__(self, facts: Facts, ranks: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self, facts: Facts, ranks: Sequence[tuple[int, int]], *, algorithm: str = "auto"
+    ) -> None:
         self.facts = facts
+        self._algorithm = algorithm
         self.ranks = tuple(ranks)
         self._devices = [facts.hosts[host].devices[device] for host, device in self.ranks]
         self._between: dict[tuple[int, ...], Ranks] = {}
 
     @classmethod
-    def all_of(cls, facts: Facts) -> Machines:
+    def all_of(cls, facts: Facts, *, algorithm: str = "auto") -> Machines:
         """Every device of every host, host by host."""
-        return cls(
-            facts,
-            [(h, d) for h, host in enumerate(facts.hosts) for d in range(len(host.devices))],
-        )
+        ranks = [(h, d) for h, host in enumerate(facts.hosts) for d in range(len(host.devices))]
+        return cls(facts, ranks, algorithm=algorithm)
 
     def device(self, rank: int) -> DeviceFacts:
         return self._devices[rank]
@@ -112,6 +114,13 @@ class Machines:
         if key not in self._between:
             self._between[key] = self._joined(key)
         return self._between[key]
+
+    def sum_s(self, ranks: Sequence[int], size_bytes: int) -> float:
+        """Seconds of one All-Reduce over these ranks."""
+        between = self.between(ranks)
+        if self._algorithm == "auto":
+            return cheapest(size_bytes, between)[1]
+        return all_reduce_s(self._algorithm, size_bytes, between)
 
     def link(self, one: int, other: int) -> LinkFacts:
         """From rank to rank."""
@@ -210,6 +219,7 @@ def prefill_stage(
         products = 2 * rows * share.layers.size * active_parameters(shape, share)
         bound = _bound(
             machines.device(rank),
+            computed_kind(kind, int(rows)),
             products=products + attention,
             read=read_bytes(shape, share, kind, rows=int(rows)),
             moved=moved.get(rank, 0),
@@ -238,6 +248,7 @@ def decode_stage(
         parameters += head_parameters(shape, share)
         bound = _bound(
             machines.device(rank),
+            computed_kind(kind, batch),
             products=batch * (2 * parameters + 4 * seen * share.heads.size * shape.head_dim),
             read=read_bytes(shape, share, kind, rows=batch) + keys,
             moved=moved.get(rank, 0),
@@ -246,9 +257,12 @@ def decode_stage(
     return slowest + _beside(shape, stage, machines, batch)
 
 
-def _bound(device: DeviceFacts, *, products: float, read: float, moved: float) -> Price:
+def _bound(
+    device: DeviceFacts, kind: WeightKind, *, products: float, read: float, moved: float
+) -> Price:
     """What one rank's device is busy with; streamed weights come while it computes."""
-    computing, reading = products / device.flops, read / device.weight_bandwidth
+    rates = device.rates(kind)
+    computing, reading = products / rates.flops, read / rates.weight_bandwidth
     waiting = max(0.0, moved / device.copy_bandwidth - max(computing, reading))
     if computing >= reading:
         return Price(compute_s=computing, stream_s=waiting)
@@ -263,7 +277,7 @@ def _beside(shape: ModelShape, stage: Stage, machines: Machines, rows: float) ->
     if len(stage.ranks) == 1:
         return Price(overhead_s=overhead)
     size = int(rows * shape.hidden * ACTIVATION_BYTES)
-    each = cheapest(size, machines.between(stage.ranks))[1]
+    each = machines.sum_s(stage.ranks, size)
     return Price(sums_s=(2 * layers.size + 1) * each, overhead_s=overhead)
 
 

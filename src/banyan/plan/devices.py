@@ -1,10 +1,11 @@
-"""Devices as cards of data: what is assumed of a device that nobody has measured here."""
+"""Devices: the facts of machines, measured where they measured themselves, else from cards of data:
+what is assumed of a device that nobody has measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from banyan.core.errors import InputError
 from banyan.core.layout import DeviceFacts, DeviceKind, Facts, HostFacts, LinkFacts
@@ -128,43 +129,84 @@ def facts_of(file: HostsFile) -> Facts:
 
     Raises ``InputError`` for a device that has no card.
     """
-    hosts = tuple(_host(spec) for spec in file.all)
-    links = tuple(
-        tuple(host.local if i == j else file.link for j, host in enumerate(hosts))
-        for i in range(len(hosts))
-    )
-    return Facts(hosts=hosts, links=links)
+    return linked([_host(spec) for spec in file.all], file.link)
 
 
-class Claim(NamedTuple):
-    """What a host says of itself before anything is measured; its ranks share its device."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a host says of itself when it joins; its ranks share its device. ``measured`` are that
+    device's own numbers, where it has measured them."""
 
     name: str
     device: str
     ranks: int
     cores: int
     memory_bytes: int
+    measured: DeviceFacts | None = None
 
 
-def assumed(claims: Sequence[Claim]) -> Facts:
-    """Facts of hosts of which only their claims are known: on the usual link, a processor of so
-    many cores as the card ``cpu``, a graphics card as ``UNKNOWN_CARD``."""
-    hosts = tuple(_claimed(claim) for claim in claims)
+def claimed(claims: Sequence[Claim]) -> Facts:
+    """Facts of hosts that have joined, on the usual link: of one that has not measured itself, a
+    processor of so many cores as the card ``cpu``, a graphics card as ``UNKNOWN_CARD``."""
+    return linked([_claimed(claim) for claim in claims], DEFAULT_LINK)
+
+
+def with_links(facts: Facts, found: Mapping[tuple[int, int], LinkFacts]) -> Facts:
+    """The same machines with the links that were measured; [i, i] is what joins host i's ranks."""
+    hosts = tuple(
+        replace(host, local=found.get((i, i), host.local)) for i, host in enumerate(facts.hosts)
+    )
     links = tuple(
-        tuple(host.local if i == j else DEFAULT_LINK for j, host in enumerate(hosts))
-        for i in range(len(hosts))
+        tuple(found.get((i, j), link) for j, link in enumerate(row))
+        for i, row in enumerate(facts.links)
     )
     return Facts(hosts=hosts, links=links)
 
 
+def assumptions(facts: Facts, kind: str) -> tuple[str, ...]:
+    """What of these facts was not measured, in words; nothing where everything was."""
+    devices = [
+        host.name
+        for host in facts.hosts
+        if any(kind not in (rates.kind for rates in each.measured) for each in host.devices)
+    ]
+    memories = [
+        host.name for host in facts.hosts if len(host.devices) > 1 and not host.local.is_measured
+    ]
+    pairs = [
+        f"{one.name} - {other.name}"
+        for i, one in enumerate(facts.hosts)
+        for j, other in enumerate(facts.hosts)
+        if i < j and not (facts.links[i][j].is_measured and facts.links[j][i].is_measured)
+    ]
+    told = (
+        (f"the rates in {kind} of", devices),
+        ("sums within", memories),
+        ("the link", pairs),
+    )
+    return tuple(f"{what} {', '.join(names)}" for what, names in told if names)
+
+
+def linked(hosts: Sequence[HostFacts], link: LinkFacts) -> Facts:
+    """Hosts of which every pair is joined by the same link."""
+    links = tuple(
+        tuple(host.local if i == j else link for j, host in enumerate(hosts))
+        for i in range(len(hosts))
+    )
+    return Facts(hosts=tuple(hosts), links=links)
+
+
 def _claimed(claim: Claim) -> HostFacts:
     if claim.device.startswith("cuda"):
-        device, local = _shared(CARDS[UNKNOWN_CARD], claim.ranks), CARD_LINK
-    else:
-        card = replace(CARDS["cpu"], memory_bytes=claim.memory_bytes)
-        device = _shared(card, claim.ranks, speed=claim.cores / CARD_CORES)
-        local = SHARED_MEMORY
-    return HostFacts(name=claim.name, devices=(device,) * claim.ranks, local=local)
+        return _alike(
+            claim.name, _shared(claim.measured or CARDS[UNKNOWN_CARD], claim.ranks), claim.ranks
+        )
+    whole = claim.measured or _faster(CARDS["cpu"], claim.cores / CARD_CORES)
+    device = _shared(replace(whole, memory_bytes=claim.memory_bytes), claim.ranks)
+    # Ranks that share a core wait for one another in what each of them does beside its products.
+    waiting = max(1.0, claim.ranks / claim.cores)
+    device = replace(device, layer_overhead_s=waiting * device.layer_overhead_s)
+    return _alike(claim.name, device, claim.ranks)
 
 
 def _host(spec: HostSpec) -> HostFacts:
@@ -175,21 +217,39 @@ def _host(spec: HostSpec) -> HostFacts:
             remedy=f"For planning, name its card: {', '.join(CARDS)}.",
         )
     card = CARDS[name]
-    is_cuda = card.kind == "cuda"
-    device = card if is_cuda else _shared(card, spec.ranks)
+    device = card if card.kind == "cuda" else _shared(card, spec.ranks)
     if spec.memory_bytes:
         device = replace(device, memory_bytes=spec.memory_bytes)
-    local = CARD_LINK if is_cuda else SHARED_MEMORY
-    return HostFacts(name=spec.name, devices=(device,) * spec.ranks, local=local)
+    return _alike(spec.name, device, spec.ranks)
 
 
-def _shared(card: DeviceFacts, ranks: int, *, speed: float = 1.0) -> DeviceFacts:
-    """One of ``ranks`` equal parts of a device that is ``speed`` times as fast as its card."""
-    part = speed / ranks
+def _alike(name: str, device: DeviceFacts, ranks: int) -> HostFacts:
+    local = CARD_LINK if device.kind == "cuda" else SHARED_MEMORY
+    return HostFacts(name=name, devices=(device,) * ranks, local=local)
+
+
+def _shared(whole: DeviceFacts, ranks: int) -> DeviceFacts:
+    """One of ``ranks`` equal parts of a device."""
+    part = _faster(whole, 1 / ranks)
     return replace(
-        card,
-        memory_bytes=card.memory_bytes // ranks,
-        flops=card.flops * part,
-        weight_bandwidth=card.weight_bandwidth * part,
-        copy_bandwidth=card.copy_bandwidth / ranks,
+        part,
+        memory_bytes=whole.memory_bytes // ranks,
+        copy_bandwidth=whole.copy_bandwidth / ranks,
+    )
+
+
+def _faster(device: DeviceFacts, factor: float) -> DeviceFacts:
+    """The same device at ``factor`` times its rates."""
+    return replace(
+        device,
+        flops=device.flops * factor,
+        weight_bandwidth=device.weight_bandwidth * factor,
+        measured=tuple(
+            replace(
+                rates,
+                weight_bandwidth=rates.weight_bandwidth * factor,
+                flops=rates.flops * factor,
+            )
+            for rates in device.measured
+        ),
     )

@@ -22,8 +22,9 @@ from banyan.core.layout import Facts, Layout, ModelShape, Objective, Workload
 from banyan.plan.arrangements import Arrangement, arrangements, whole_hosts
 from banyan.plan.candidates import Candidate, Pricer
 from banyan.plan.cost import Machines
+from banyan.plan.matrices import WeightKind
 from banyan.plan.shares import tensor_parallel
-from banyan.plan.sizes import WeightKind, in_words
+from banyan.plan.sizes import in_words
 
 OBJECTIVES: Final[tuple[Objective, ...]] = ("throughput", "ttft", "itl")
 EQUAL: Final = 1.005
@@ -62,7 +63,7 @@ def plan(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) 
     }
     winner = best[workload.objective]
     rejected = [
-        replace(candidate, reason=_reason(candidate, winner, workload.objective))
+        _rejected(candidate, winner, workload.objective)
         for candidate in found
         if candidate is not winner
     ]
@@ -105,22 +106,25 @@ def _speeds(facts: Facts) -> list[float]:
     return [device.weight_bandwidth for host in facts.hosts for device in host.devices]
 
 
-def _reason(candidate: Candidate, winner: Candidate, objective: Objective) -> str:
+def _rejected(candidate: Candidate, winner: Candidate, objective: Objective) -> Candidate:
+    """With why it was not chosen, in words and in numbers."""
     if not candidate.fits:
-        return _overflow(candidate)
+        return replace(candidate, cause="does not fit", reason=_overflow(candidate))
     ours, theirs = candidate.price(objective), winner.price(objective)
     ratio = ours.seconds / theirs.seconds
     if 1 / ratio > EQUAL:
-        return f"{1 / ratio:.2f}x faster, but the engine needs whole hosts in a stage."
+        reason = f"{1 / ratio:.2f}x faster, but the engine needs whole hosts in a stage."
+        return replace(candidate, cause="is not run by the engine", reason=reason)
     if ratio < EQUAL:
         devices = len(candidate.arrangement.devices), len(winner.arrangement.devices)
         more = (
             f", on {devices[0]} devices instead of {devices[1]}" if devices[0] > devices[1] else ""
         )
-        return f"As fast{more}."
+        return replace(candidate, cause="is no faster", reason=f"As fast{more}.")
     added = {name: seconds - theirs.parts[name] for name, seconds in ours.parts.items()}
     most = max(added, key=added.__getitem__)
-    return f"{ratio:.2f}x slower: {_duration(added[most])} more for {most}."
+    reason = f"{ratio:.2f}x slower: {_duration(added[most])} more for {most}."
+    return replace(candidate, cause=f"loses time on {most}", reason=reason)
 
 
 def _overflow(candidate: Candidate) -> str:

@@ -1,27 +1,29 @@
 """Sizes: what a rank's share of a model takes, to the byte, before anything is loaded.
 
 Weights as they lie in memory in each precision, keys and values by the page, activations by the
-rows of a step. Norms and an expert's router are kept in float32 and counted; biases (a few
-kilobytes) are not.
+rows of a step. It is the engine's own arithmetic: norms and routers in float32 and biases count,
+and so do both copies of a tied model's table (its rows are read from the file as tokens need them,
+logits need it as a matrix).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
-from banyan.core.layout import Interval, ModelShape, Share
-from banyan.plan.shares import GRAIN
+from banyan.core.layout import Interval, ModelShape, Others, Share
+from banyan.plan.budget import gathered_bytes
+from banyan.plan.matrices import (
+    Matrix,
+    Product,
+    WeightKind,
+    attention_products,
+    network_products,
+)
 
-WeightKind = Literal["fp32", "fp16", "bf16", "int8", "packed", "packed+copy"]
-
-DENSE_BYTES: Final[dict[WeightKind, int]] = {"fp32": 4, "fp16": 2, "bf16": 2}
-GRAIN_BYTES: Final = GRAIN // 2 + 4
-"""Packed: four bits a number, and of each grain a scale and a zero in bf16."""
-SCALE_BYTES: Final = 2
-"""int8: a scale in bf16 for each row."""
 WIDE_ROWS: Final = 6
 """Rows of a step from which the bf16 copy beside packed weights is read instead of them."""
 PAGE_TOKENS: Final = 16
@@ -48,42 +50,6 @@ class Need:
         return self.weights + self.kv + self.activations
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """``rows`` outputs of a product with those ``columns`` of its input."""
-
-    rows: int
-    columns: Interval
-
-    @property
-    def numbers(self) -> int:
-        return self.rows * self.columns.size
-
-    def size_bytes(self, kind: WeightKind) -> int:
-        """Packed matrices keep the whole of a grain that their cut goes through."""
-        if kind in DENSE_BYTES:
-            return self.numbers * DENSE_BYTES[kind]
-        if kind == "int8":
-            return self.numbers + self.rows * SCALE_BYTES
-        grains = -(-self.columns.end // GRAIN) - self.columns.begin // GRAIN
-        packed = self.rows * grains * GRAIN_BYTES
-        return packed + (self.numbers * 2 if kind == "packed+copy" else 0)
-
-
-def attention_matrices(shape: ModelShape, share: Share) -> tuple[Matrix, ...]:
-    """Queries, keys and values in one; the output."""
-    width = shape.head_dim
-    rows = (share.heads.size + 2 * len(share.kv_heads)) * width
-    own = Interval(share.heads.begin * width, share.heads.end * width)
-    return Matrix(rows, Interval(0, shape.hidden)), Matrix(shape.hidden, own)
-
-
-def network_matrices(shape: ModelShape, share: Share) -> tuple[Matrix, ...]:
-    """Of a feed-forward network, or of one expert: gate and up in one; down."""
-    gate_up = Matrix(2 * share.ffn.size, Interval(0, shape.hidden))
-    return gate_up, Matrix(shape.hidden, share.ffn)
-
-
 def networks(shape: ModelShape, share: Share) -> int:
     """Feed-forward networks of a layer that the share has: one, or its experts."""
     return share.experts.size if shape.experts else 1
@@ -92,8 +58,8 @@ def networks(shape: ModelShape, share: Share) -> int:
 @lru_cache(maxsize=REMEMBERED)
 def layer_parameters(shape: ModelShape, share: Share) -> int:
     """Numbers in the matrices of one layer of a share."""
-    network = sum(matrix.numbers for matrix in network_matrices(shape, share))
-    attention = sum(matrix.numbers for matrix in attention_matrices(shape, share))
+    network = sum(product.numbers for product in network_products(shape, share))
+    attention = sum(product.numbers for product in attention_products(shape, share))
     return attention + network * networks(shape, share) + shape.hidden * shape.experts
 
 
@@ -102,7 +68,7 @@ def active_parameters(shape: ModelShape, share: Share) -> int:
     every = layer_parameters(shape, share)
     if not shape.experts:
         return every
-    network = sum(matrix.numbers for matrix in network_matrices(shape, share))
+    network = sum(product.numbers for product in network_products(shape, share))
     idle = 1 - shape.experts_per_token / shape.experts
     return every - int(network * networks(shape, share) * idle)
 
@@ -119,35 +85,59 @@ def end_parameters(shape: ModelShape, share: Share) -> int:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def layer_bytes(shape: ModelShape, share: Share, kind: WeightKind) -> int:
-    """Bytes of one layer of a share."""
-    attention = sum(matrix.size_bytes(kind) for matrix in attention_matrices(shape, share))
-    network = sum(matrix.size_bytes(kind) for matrix in network_matrices(shape, share))
-    floats = (2 + shape.experts) * shape.hidden * FLOAT_BYTES
-    return attention + network * networks(shape, share) + floats
+def layer_bytes(shape: ModelShape, share: Share, kind: WeightKind, others: Others = ()) -> int:
+    """Bytes of one layer of a share, of which ``others`` are not packed."""
+    attention = sum(
+        product.size_bytes(kind, others) for product in attention_products(shape, share)
+    )
+    network = _network_bytes(shape, share, kind, others)
+    norms = (4 if shape.sandwich_norms else 2) * shape.hidden
+    if shape.qk_norm:
+        norms += (share.heads.size + len(share.kv_heads)) * shape.head_dim
+    floats = norms + shape.experts * shape.hidden
+    return attention + network * networks(shape, share) + floats * FLOAT_BYTES
+
+
+@lru_cache(maxsize=REMEMBERED)
+def layers_bytes(shape: ModelShape, share: Share, kind: WeightKind) -> int:
+    """Bytes of all layers of a share."""
+    return sum(
+        count * layer_bytes(shape, share, kind, others)
+        for others, count in _others_of(shape, share.layers).items()
+    )
 
 
 def weight_bytes(shape: ModelShape, share: Share, kind: WeightKind) -> int:
     """Bytes of a share's weights."""
-    ends = sum(matrix.size_bytes(kind) for matrix in _ends(shape, share))
-    norm = shape.hidden * FLOAT_BYTES if share.layers.end == shape.layers else 0
-    return share.layers.size * layer_bytes(shape, share, kind) + ends + norm
+    table = _table_bytes(shape, share, kind) if share.layers.begin == 0 else 0
+    head = 0
+    if share.layers.end == shape.layers:
+        head = _head(shape, share).size_bytes(kind, _head_others(shape))
+        head += shape.hidden * FLOAT_BYTES
+    return table + layers_bytes(shape, share, kind) + head
+
+
+def computed_kind(kind: WeightKind, rows: int) -> WeightKind:
+    """In what a step of ``rows`` tokens is computed: of two copies the one that is used."""
+    if kind == "packed+copy":
+        return "packed" if rows < WIDE_ROWS else "bf16"
+    return kind
 
 
 def read_bytes(shape: ModelShape, share: Share, kind: WeightKind, *, rows: int) -> int:
     """Bytes of weights that a step of ``rows`` tokens reads: of the embedding only rows, of experts
     those that are expected to meet a token, of two copies the one that is used."""
-    if kind == "packed+copy":
-        kind = "packed" if rows < WIDE_ROWS else "bf16"
-    layer = float(layer_bytes(shape, share, kind))
+    kind = computed_kind(kind, rows)
+    layers = float(layers_bytes(shape, share, kind))
     if shape.experts:
-        network = sum(matrix.size_bytes(kind) for matrix in network_matrices(shape, share))
         missed = (1 - shape.experts_per_token / shape.experts) ** rows
-        layer -= network * networks(shape, share) * missed
+        for others, count in _others_of(shape, share.layers).items():
+            network = _network_bytes(shape, share, kind, others)
+            layers -= count * network * networks(shape, share) * missed
     head = 0
     if share.layers.end == shape.layers:
-        head = Matrix(share.vocab.size, Interval(0, shape.hidden)).size_bytes(kind)
-    return int(share.layers.size * layer) + head
+        head = _head(shape, share).size_bytes(kind, _head_others(shape))
+    return int(layers) + head
 
 
 def seen_positions(shape: ModelShape, layers: Interval, tokens: int) -> int:
@@ -184,14 +174,21 @@ def kv_bytes(
 def activation_bytes(
     shape: ModelShape, share: Share, *, rows: int, logit_rows: int, item_bytes: int = 2
 ) -> int:
-    """Bytes alive at the widest point of a step of ``rows`` tokens: the stream, what is normed, the
-    widest products, and the logits."""
-    qkv = (share.heads.size + 2 * len(share.kv_heads)) * shape.head_dim
-    widest = max(qkv + share.heads.size * shape.head_dim, 2 * share.ffn.size)
-    stream = rows * shape.hidden * (FLOAT_BYTES + 2 * item_bytes)
-    is_last = share.layers.end == shape.layers
-    logits = logit_rows * share.vocab.size * FLOAT_BYTES if is_last else 0
-    return stream + rows * widest * item_bytes + logits
+    """Bytes alive at the widest point of a step of ``rows`` tokens, beside what attention gathers:
+    in a layer the stream, what is normed of it, what both halves of the layer add to it, and the
+    widest products; or at the end the stream and the logits."""
+    heads, kv_heads = share.heads.size, len(share.kv_heads)
+    projected = (heads + 2 * kv_heads) + (heads + kv_heads) + heads
+    widest = max(projected * shape.head_dim, 3 * share.ffn.size)
+    layer = rows * shape.hidden * (FLOAT_BYTES + 3 * item_bytes) + rows * widest * item_bytes
+    if shape.experts:  # each takes its own rows, and a weighted sum is made of what they give
+        layer += rows * shape.hidden * (FLOAT_BYTES + item_bytes)
+    if share.layers.end < shape.layers:
+        return layer
+    cast = 0 if item_bytes == FLOAT_BYTES else item_bytes
+    end = (rows + logit_rows) * shape.hidden * FLOAT_BYTES
+    end += logit_rows * (shape.hidden + share.vocab.size) * (FLOAT_BYTES + cast)
+    return max(layer, end)
 
 
 def need(
@@ -205,25 +202,69 @@ def need(
 ) -> Need:
     """Everything a rank must hold for ``sequences`` of ``tokens`` at a time."""
     item = 4 if kind == "fp32" else 2
-    return Need(
-        weights=weight_bytes(shape, share, kind),
-        kv=kv_bytes(
-            shape,
-            share,
-            tokens=tokens,
-            sequences=sequences,
-            item_bytes=item,
-            frees_windows=False,
-        ),
-        activations=activation_bytes(
-            shape, share, rows=step_rows, logit_rows=sequences, item_bytes=item
-        ),
+    kv = kv_bytes(
+        shape,
+        share,
+        tokens=tokens,
+        sequences=sequences,
+        item_bytes=item,
+        frees_windows=False,
+    )
+    activations = activation_bytes(
+        shape, share, rows=step_rows, logit_rows=sequences, item_bytes=item
+    )
+    gathered = gathered_bytes(_alone(shape, share), kv=kv, tokens=tokens, item_bytes=item)
+    return Need(weights=weight_bytes(shape, share, kind), kv=kv, activations=activations + gathered)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _alone(shape: ModelShape, share: Share) -> ModelShape:
+    """What a share is by itself."""
+    return replace(
+        shape,
+        layers=share.layers.size,
+        heads=share.heads.size,
+        kv_heads=len(share.kv_heads),
     )
 
 
 def in_words(count: float) -> str:
     """``6.85 GB (6.38 GiB)``."""
     return f"{count / 1e9:.2f} GB ({count / 2**30:.2f} GiB)"
+
+
+def _network_bytes(shape: ModelShape, share: Share, kind: WeightKind, others: Others) -> int:
+    return sum(product.size_bytes(kind, others) for product in network_products(shape, share))
+
+
+def _others_of(shape: ModelShape, layers: Interval) -> Counter[Others]:
+    """How many of ``layers`` have which matrices that are not packed."""
+    if not shape.others:
+        return Counter({(): layers.size})
+    return Counter(shape.others[layers.begin : layers.end])
+
+
+def _table_bytes(shape: ModelShape, share: Share, kind: WeightKind) -> int:
+    """The token table as its file has it; unknown files are taken to have it as the layers."""
+    if shape.table_block is None:
+        return Matrix(share.vocab.size, Interval(0, shape.hidden)).size_bytes(_without_copy(kind))
+    return (
+        share.vocab.size
+        * (shape.hidden // shape.table_block.numbers)
+        * shape.table_block.size_bytes
+    )
+
+
+def _without_copy(kind: WeightKind) -> WeightKind:
+    return "packed" if kind == "packed+copy" else kind
+
+
+def _head(shape: ModelShape, share: Share) -> Product:
+    return Product((("head", Matrix(share.vocab.size, Interval(0, shape.hidden))),))
+
+
+def _head_others(shape: ModelShape) -> Others:
+    return (("head", shape.head_kind),) if shape.head_kind else ()
 
 
 def _ends(shape: ModelShape, share: Share) -> Iterator[Matrix]:

@@ -44,6 +44,20 @@ def test_a_group_forms_of_the_hosts_that_join_and_each_fetches_its_part_once(
         assert [event for event in cluster.events if event.startswith("Fetching")] == fetched
 
 
+def test_the_links_are_measured_before_the_layout_is_chosen(tmp_path: Path) -> None:
+    with toys(tmp_path, hosts=2) as cluster:
+        cluster.join("attic")
+        cluster.join("cellar")
+        cluster.form()
+        facts = cluster.head.status().facts
+        assert facts is not None
+        assert next(host.name for host in facts.hosts) == "head"
+        for i, row in enumerate(facts.links):
+            for j, link in enumerate(row):
+                assert link.is_measured == (i != j)
+        assert not any("could not be measured" in event for event in cluster.events)
+
+
 def test_a_host_that_has_the_checkpoint_fetches_nothing(tmp_path: Path) -> None:
     with toys(tmp_path, hosts=1) as cluster:
         cluster.join("attic", find=lambda name: cluster.path)

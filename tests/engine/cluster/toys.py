@@ -29,6 +29,7 @@ from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
 from banyan.engine.wire import Channel, Json
+from banyan.plan.cost import Machines
 from banyan.plan.shares import tensor_parallel
 
 TOKEN = "a token of the tests"
@@ -74,7 +75,9 @@ class Toys:
         )
         self.head = Head(
             settings,
-            lambda shape, reports: tensor_parallel(shape, [1.0] * sum(r.ranks for r in reports)),
+            lambda shape, _, facts: tensor_parallel(
+                shape, [1.0] * len(Machines.all_of(facts).ranks)
+            ),
         )
         self._workers: list[tuple[Context, threading.Thread]] = []
 

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from banyan.core.cluster import ClusterStatus
+from banyan.core.cluster import ClusterStatus, LinkStats
 from banyan.core.context import Context
 from banyan.core.errors import HostUnreachable, InputError
-from banyan.core.layout import ClusterOptions, Layout, ModelShape, WorkerOptions, Workload
+from banyan.core.layout import ClusterOptions, Facts, LinkFacts, ModelShape, WorkerOptions
+from banyan.engine import planning
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.cluster.frames import HostReport
+from banyan.engine.cluster.calibration import own_device
+from banyan.engine.cluster.choosing import LAYOUTS, layout_of
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.join_token import kept_token
@@ -32,13 +35,11 @@ from banyan.engine.comm.certificate import make_certificate
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
-from banyan.plan.devices import Claim, assumed
+from banyan.plan.devices import with_links
 from banyan.plan.hosts import HostSpec
-from banyan.plan.planner import choose_layout
-from banyan.plan.shares import pipeline, tensor_parallel
+from banyan.plan.matrices import WeightKind
 
 OnEvent = Callable[[str], None]
-LAYOUTS = ("auto", "tp", "pp")
 
 
 class Cluster:
@@ -72,8 +73,9 @@ class Cluster:
             communication=Communication(algorithm=options.algorithm, payload=options.payload),
             step_timeout_s=options.step_timeout_s,
             pem=make_certificate() if options.tls else "",
+            measured=own_device(folder, options.device, on_event),
         )
-        self._head = Head(settings, lambda shape, hosts: _layout(options.layout, shape, hosts))
+        self._head = Head(settings, partial(layout_of, options.layout))
         self.engine = ClusterProcess(path, config, self._head, name=name, on_event=on_event)
         self.engine.start()
 
@@ -124,6 +126,7 @@ class Cluster:
             waiting=stats.waiting,
             links=stats.links,
             choices=stats.choices,
+            facts=None if found.facts is None else _refined(found.facts, stats.links),
         )
 
     def close(self) -> None:
@@ -152,6 +155,7 @@ def join_head(
         slices=SliceCache(folder, options.slice_cache_bytes),
         find=find,
         tls=options.tls,
+        measured=own_device(folder, options.device, on_event),
     )
     join(settings, context, on_event)
 
@@ -168,20 +172,20 @@ def _check(options: ClusterOptions) -> None:
         raise InputError("A cluster has at least one rank here and no fewer than no workers.")
 
 
-def shape_of(path: Path) -> ModelShape:
-    """The sizes of a checkpoint. Raises ``CheckpointInvalid``, ``UnsupportedModel``."""
-    return open_checkpoint(path).config.shape
+def planned(path: Path) -> tuple[ModelShape, WeightKind]:
+    """The sizes of a checkpoint, and what it is usually computed in. Raises ``CheckpointInvalid``,
+    ``UnsupportedModel``."""
+    checkpoint = open_checkpoint(path)
+    return planning.shape_of(checkpoint), planning.usual_kind(checkpoint)
 
 
-def _layout(name: str, shape: ModelShape, hosts: Sequence[HostReport]) -> Layout:
-    """The layout that was asked for; ``auto`` is the planner's for the time between tokens, from
-    what the hosts say of themselves and the cards of their devices."""
-    speeds = [[host.cores / host.ranks] * host.ranks for host in hosts]
-    if name == "pp":
-        return pipeline(shape, speeds)
-    if name == "tp" or len(hosts) == 1:
-        return tensor_parallel(shape, [speed for host in speeds for speed in host])
-    facts = assumed(
-        [Claim(host.name, host.device, host.ranks, host.cores, host.memory_bytes) for host in hosts]
-    )
-    return choose_layout(shape, "bf16", facts, Workload(concurrency=1, objective="itl"))
+def _refined(facts: Facts, links: Sequence[LinkStats]) -> Facts:
+    """With the links as the ranks have measured them, which is nearer to what a sum meets."""
+    found = {
+        (link.hosts[0], link.hosts[1]): LinkFacts(
+            latency_s=link.latency_s, bandwidth=link.bandwidth, is_measured=True
+        )
+        for link in links
+        if link.hosts[0] != link.hosts[1] or len(facts.hosts[link.hosts[0]].devices) > 1
+    }
+    return with_links(facts, found)

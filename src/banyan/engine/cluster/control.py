@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 
 from banyan.core.errors import BanyanError
+from banyan.core.layout import DeviceFacts
 from banyan.engine.cluster.frames import Beat, HostReport, frame
 from banyan.engine.comm.stream import Stream
 from banyan.engine.config import available_cores
@@ -32,7 +33,14 @@ SLICE: Final = "slice"
 Clock = Callable[[], float]
 
 
-def report_of(name: str, ranks: int, device: str, instance: str = "") -> HostReport:
+def report_of(
+    name: str,
+    ranks: int,
+    device: str,
+    *,
+    instance: str = "",
+    measured: DeviceFacts | None = None,
+) -> HostReport:
     """This machine as it would join; its memory is what the system says.
 
     Raises ``ValueError`` for what no host can offer.
@@ -44,6 +52,7 @@ def report_of(name: str, ranks: int, device: str, instance: str = "") -> HostRep
         cores=available_cores(),
         memory_bytes=int(psutil.virtual_memory().total),
         instance=instance,
+        measured=measured,
     )
 
 

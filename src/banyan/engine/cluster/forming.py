@@ -1,4 +1,5 @@
-"""Forming: every rank gets a listener before anyone is told where the others are."""
+"""Forming: every rank gets a listener before anyone is told where the others are, and the links
+between the hosts are measured before anyone is told what to do."""
 
 from __future__ import annotations
 
@@ -9,8 +10,17 @@ from typing import Final
 
 from banyan.core.context import Context
 from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable
-from banyan.engine.cluster.frames import MAX_MESSAGE, Prepare, Prepared, Unable, frame, said
+from banyan.engine.cluster.frames import (
+    MAX_MESSAGE,
+    Prepare,
+    Prepared,
+    Probe,
+    Unable,
+    frame,
+    said,
+)
 from banyan.engine.cluster.lobby import Guest
+from banyan.engine.cluster.probe import Links, port_of, probe, roster_of
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.comm.roster import Member
 from banyan.engine.wire import Json
@@ -46,6 +56,21 @@ class Forming:
             members += self._asked(guest, len(members), context)
         return members
 
+    def links(self, local: LocalRanks, address: str, guests: Sequence[Guest], pem: str) -> Links:
+        """The links between all hosts, as measured now; none where that does not work out, for the
+        ranks themselves will find out why. ``address`` is the head's."""
+        if not guests or not all(guest.probe_port for guest in guests):
+            return {}
+        own = (address, port_of(local.probe_listener))
+        roster = roster_of([own, *((guest.address, guest.probe_port) for guest in guests)], pem)
+        for guest in guests:
+            order = Probe(roster=roster, rank=guest.number)
+            guest.conversation.send(frame("probe", order))
+        try:
+            return probe(roster, 0, local.probe_listener)
+        except ClusterError:
+            return {}
+
     def hear(self, guest: Guest, message: Json) -> None:
         """A guest's answer. Raises ``ValueError`` for ports of other ranks than it was asked for.
 
@@ -54,12 +79,14 @@ class Forming:
         if message["op"] == "unable":
             guest.unable = said(Unable, message).message[:MAX_MESSAGE]
         else:
-            ports = {entry.rank: entry.port for entry in said(Prepared, message).ports}
+            prepared = said(Prepared, message)
+            ports = {entry.rank: entry.port for entry in prepared.ports}
             if guest.asked and set(ports) != set(guest.asked):
                 raise ValueError(
                     f"it has ports for the ranks {sorted(ports)[:8]}; it was given the ranks "
                     f"{list(guest.asked)}"
                 )
+            guest.probe_port = prepared.probe_port
             guest.ports = ports
 
     def _asked(self, guest: Guest, first: int, context: Context) -> list[Member]:

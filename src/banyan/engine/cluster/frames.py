@@ -4,6 +4,7 @@
     hello     HostReport: what this machine is   welcome, or refused: Refusal
     prepared  Prepared: ports of its ranks       prepare   Prepare: which ranks, at which address
     unable    Unable: why it has none
+                                                 probe     Probe: measure the links to these hosts
     rank      RankNews: the state of one         start     Start: the formation
     beat      Beat: memory, progress of ranks    beat      (empty)
     leave     (empty)                            stop      (empty)
@@ -17,7 +18,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from banyan.core.layout import from_json, to_json
+from banyan.core.layout import DeviceFacts, from_json, to_json
+from banyan.engine.comm.roster import Roster
 from banyan.engine.formation import Formation
 from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json
@@ -37,7 +39,8 @@ Record = TypeVar("Record")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReport:
     """What a host says of itself when it joins. ``ranks`` are the processes it offers; ``instance``
-    tells one run of ``banyan join`` from another, so that one that comes back is known again."""
+    tells one run of ``banyan join`` from another, so that one that comes back is known again.
+    ``measured``: what its device does, where it has measured that."""
 
     name: str
     ranks: int
@@ -45,6 +48,7 @@ class HostReport:
     cores: int
     memory_bytes: int
     instance: str = ""
+    measured: DeviceFacts | None = None
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= MAX_NAME or not self.name.isprintable():
@@ -112,6 +116,14 @@ class Prepare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """``roster`` has one member for each host; ``rank`` is this one's."""
+
+    roster: Roster
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankPort:
     rank: int
     port: int
@@ -123,7 +135,14 @@ class RankPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
+    """``probe_port``: where this host's links can be measured; 0 where they cannot."""
+
     ports: tuple[RankPort, ...]
+    probe_port: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probe_port < 1 << 16:
+            raise ValueError(f"{self.probe_port} is no port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from banyan.core.cluster import HostStatus, RankStatus
+from banyan.core.layout import Facts
 from banyan.engine.cluster.control import Clock
 from banyan.engine.cluster.failure import MEET_S, Steps, Suspicion
 from banyan.engine.cluster.frames import HostReport, RankState, RankVitals
@@ -16,11 +17,13 @@ from banyan.engine.cluster.lobby import HEAD_NAME, Guest
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.comm.roster import Member
 from banyan.engine.formation import Formation
+from banyan.plan.matrices import WeightKind
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class RunningGroup:
-    """``names[i]`` is what host i is called; ``guests`` are its hosts from 1 on."""
+    """``guests`` are its hosts from 1 on; ``facts`` what its layout was chosen by, for weights of
+    ``kind``."""
 
     formation: Formation
     path: Path
@@ -29,6 +32,8 @@ class RunningGroup:
     steps: Steps
     suspicion: Suspicion
     clock: Clock
+    facts: Facts
+    kind: WeightKind
     moved: float = 0.0
     states: dict[int, RankState] = field(default_factory=dict)
     lead_rss: Callable[[], int] = lambda: 0

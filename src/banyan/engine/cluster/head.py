@@ -19,15 +19,15 @@ from pathlib import Path
 from banyan.core.cluster import ClusterStatus
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, ClusterDown, ClusterError, ModelError
-from banyan.core.layout import Layout, ModelShape
+from banyan.core.layout import Facts, Layout, ModelShape
 from banyan.engine.checkpoint import open_checkpoint
+from banyan.engine.cluster.choosing import facts_of
 from banyan.engine.cluster.control import Clock
 from banyan.engine.cluster.failure import Steps, Suspicion
 from banyan.engine.cluster.forming import POLL_S, Forming
 from banyan.engine.cluster.frames import (
     MAX_MESSAGE,
     Beat,
-    HostReport,
     RankNews,
     RankState,
     Start,
@@ -40,16 +40,18 @@ from banyan.engine.cluster.lobby import Callbacks, Guest, Lobby
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slices import send_slice
 from banyan.engine.comm.handshake import Hello
-from banyan.engine.comm.roster import Roster
+from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.comm.stream import Stream
 from banyan.engine.config import EngineConfig
-from banyan.engine.formation import Formation, ModelIdentity, Seat
+from banyan.engine.formation import Formation, Seat
 from banyan.engine.identity import identify
+from banyan.engine.planning import shape_of, weight_kind
 from banyan.engine.precision import agreed
 from banyan.engine.pulse import Progress
 from banyan.engine.wire import Json
+from banyan.plan.matrices import WeightKind
 
-ChooseLayout = Callable[[ModelShape, Sequence[HostReport]], Layout]
+ChooseLayout = Callable[[ModelShape, WeightKind, Facts], Layout]
 
 
 class Head:
@@ -187,6 +189,8 @@ class Head:
             algorithm=communication.algorithm,
             payload=communication.payload,
             tls=bool(self.settings.pem),
+            facts=None if group is None else group.facts,
+            precision="" if group is None else group.kind,
         )
 
     # What guests say
@@ -262,55 +266,31 @@ class Head:
         config: EngineConfig,
         context: Context,
     ) -> Seat:
-        model = identify(path, name, self.settings.folder)
-        reports = [self._report, *(guest.report for guest in guests)]
         checkpoint = open_checkpoint(path)
-        layout = self._choose(checkpoint.config.shape, reports)
+        reports = [self._report, *(guest.report for guest in guests)]
         hosts = [(report.device, report.memory_bytes) for report in reports]
         config = agreed(config, checkpoint, hosts)
-        group = self._prepared(guests, layout, model, config, path, context)
-        with self._changed:
-            self._group, self._cause = group, ""
-        for guest in guests:
-            if guest not in self._lobby.guests:  # it went before there was a group to fail
-                self.fail(f"{guest} left while the group was formed. {guest.lost}")
-            guest.conversation.send(frame("start", Start(formation=group.formation)))
-        for rank in range(1, self.settings.local_ranks):
-            group.local.start(group.formation, rank, path)
-        self._tell()
-        return self._seat_of_lead(group)
-
-    def _prepared(
-        self,
-        guests: Sequence[Guest],
-        layout: Layout,
-        model: ModelIdentity,
-        config: EngineConfig,
-        path: Path,
-        context: Context,
-    ) -> RunningGroup:
-        """A group whose every rank has its listener bound."""
+        kind = weight_kind(config, checkpoint)
         own = self.settings
+        model = identify(path, name, own.folder)
         local = LocalRanks(range(own.local_ranks), own.address, self._note_own)
         try:
             members = self._forming.members(local, (own.address, own.device), guests, context)
+            links = self._forming.links(local, own.address, guests, own.pem)
+            facts = facts_of(reports, links)
+            layout = self._choose(shape_of(checkpoint), kind, facts)
         except BanyanError:
             local.close()
             raise
         formation = Formation(
-            roster=Roster(
-                group_id=secrets.token_hex(8),
-                key=secrets.token_hex(32),
-                members=tuple(members),
-                pem=own.pem,
-            ),
+            roster=_roster(members, own.pem),
             layout=layout,
             model=model,
             config=config,
             communication=own.communication,
             micro_batch_tokens=own.micro_batch_tokens,
         )
-        return RunningGroup(
+        group = RunningGroup(
             formation=formation,
             path=path,
             guests=guests,
@@ -318,7 +298,23 @@ class Head:
             steps=Steps(layout, own.step_timeout_s, self._clock),
             suspicion=Suspicion(self._clock),
             clock=self._clock,
+            facts=facts,
+            kind=kind,
         )
+        self._started(group)
+        return self._seat_of_lead(group)
+
+    def _started(self, group: RunningGroup) -> None:
+        """Every rank but rank 0 is told to start."""
+        with self._changed:
+            self._group, self._cause = group, ""
+        for guest in group.guests:
+            if guest not in self._lobby.guests:  # it went before there was a group to fail
+                self.fail(f"{guest} left while the group was formed. {guest.lost}")
+            guest.conversation.send(frame("start", Start(formation=group.formation)))
+        for rank in range(1, self.settings.local_ranks):
+            group.local.start(group.formation, rank, group.path)
+        self._tell()
 
     def _seat_of_lead(self, group: RunningGroup) -> Seat:
         with self._changed:
@@ -372,6 +368,13 @@ class Head:
         with self._changed:
             self._changed.notify_all()
         self._on_change()
+
+
+def _roster(members: Sequence[Member], pem: str) -> Roster:
+    """These ranks under a key of their own."""
+    return Roster(
+        group_id=secrets.token_hex(8), key=secrets.token_hex(32), members=tuple(members), pem=pem
+    )
 
 
 def _no_slice(error: Exception) -> str:

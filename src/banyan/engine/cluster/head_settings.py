@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banyan.core.errors import InputError
+from banyan.core.layout import DeviceFacts
 from banyan.engine.cluster.control import report_of
 from banyan.engine.cluster.failure import STEP_TIMEOUT_S
 from banyan.engine.cluster.frames import HostReport
@@ -19,7 +20,8 @@ class HeadSettings:
     """``address`` is what other hosts reach this one by; ``hosts`` of them must join, those of
     ``names`` where any are given. ``local_ranks`` run here, rank 0 among them. ``folder`` keeps the
     digests of checkpoints; a step that stands still for ``step_timeout_s`` ends the group. ``pem``
-    is the key and certificate of TLS between all hosts; empty: they talk in the clear."""
+    is the key and certificate of TLS between all hosts; empty: they talk in the clear.
+    ``measured``: what this host's device does."""
 
     address: str
     port: int
@@ -33,6 +35,7 @@ class HeadSettings:
     micro_batch_tokens: int = 256
     step_timeout_s: float = STEP_TIMEOUT_S
     pem: str = ""
+    measured: DeviceFacts | None = None
 
     def report(self) -> HostReport:
         """This host as part of the group; raises ``InputError`` for settings that cannot work."""
@@ -48,6 +51,6 @@ class HeadSettings:
         if not self.token:
             raise InputError("The join token is empty.", remedy="Give --token, or leave it out.")
         try:
-            return report_of(HEAD_NAME, self.local_ranks, self.device)
+            return report_of(HEAD_NAME, self.local_ranks, self.device, measured=self.measured)
         except ValueError as error:
             raise InputError(f"This host cannot take part: {error}.") from None

@@ -35,8 +35,8 @@ REST_S: Final = 0.1
 @dataclass(slots=True, eq=False, kw_only=True)
 class Guest:
     """A host that has joined. ``number`` is its place in the formation it is part of. ``asked`` are
-    the ranks it is to prepare, ``ports`` those it has; ``unable`` says why it could not, ``lost``
-    why it has gone."""
+    the ranks it is to prepare, ``ports`` those it has, ``probe_port`` where its links are measured;
+    ``unable`` says why it could not, ``lost`` why it has gone."""
 
     report: HostReport
     address: str
@@ -44,6 +44,7 @@ class Guest:
     number: int = 0
     asked: tuple[int, ...] = ()
     ports: dict[int, int] = field(default_factory=dict)
+    probe_port: int = 0
     unable: str = ""
     lost: str = ""
     beat: Beat = Beat()

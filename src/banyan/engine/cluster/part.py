@@ -10,9 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from banyan.core.errors import BanyanError, CheckpointInvalid, JoinRefused, NotFound
+from banyan.core.errors import (
+    BanyanError,
+    CheckpointInvalid,
+    ClusterError,
+    JoinRefused,
+    NotFound,
+)
 from banyan.engine.cluster.control import SLICE
-from banyan.engine.cluster.frames import MAX_MESSAGE, Prepare, RankNews, RankState, RankVitals
+from banyan.engine.cluster.frames import (
+    MAX_MESSAGE,
+    Prepare,
+    Probe,
+    RankNews,
+    RankState,
+    RankVitals,
+)
+from banyan.engine.cluster.probe import port_of, probe
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.cluster.slice_cache import Slice, SliceCache
 from banyan.engine.cluster.slices import receive_slice, slice_name
@@ -61,8 +75,16 @@ class Part:
         return self._ranks.ports
 
     @property
+    def probe_port(self) -> int:
+        return port_of(self._ranks.probe_listener)
+
+    @property
     def vitals(self) -> tuple[RankVitals, ...]:
         return self._ranks.vitals
+
+    def probe(self, order: Probe) -> None:
+        """Take part in measuring the links between the hosts, in a thread."""
+        threading.Thread(target=self._probe, args=(order,), daemon=True).start()
 
     def start(self, formation: Formation) -> None:
         """Start the ranks, in a thread; what becomes of each is told."""
@@ -84,6 +106,12 @@ class Part:
         self._ranks.close()
         for used in self._used:
             used.close()
+
+    def _probe(self, order: Probe) -> None:
+        try:
+            probe(order.roster, order.rank, self._ranks.probe_listener)
+        except (ClusterError, OSError) as error:
+            self._on_event(f"The links to the other hosts could not be measured. {error}")
 
     def _run(self, formation: Formation) -> None:
         for rank in list(self.ports):

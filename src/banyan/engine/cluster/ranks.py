@@ -32,9 +32,11 @@ class LocalRanks:
         self._memory: int | None = None
         self._closed = False
         self._lock = threading.Lock()
+        self._probes: list[socket.socket] = []
         try:
             for rank in ranks:
                 self._listeners[rank] = socket.create_server((address, 0), backlog=64)
+            self._probes.append(socket.create_server((address, 0), backlog=64))
             self._memory = shared.create(len(ranks)) if len(ranks) > 1 else None
         except OSError as error:
             self.close()
@@ -48,6 +50,11 @@ class LocalRanks:
     def ports(self) -> dict[int, int]:
         """Of the listeners that are still held here."""
         return {rank: int(held.getsockname()[1]) for rank, held in self._listeners.items()}
+
+    @property
+    def probe_listener(self) -> socket.socket:
+        """One more, for measuring links before any rank starts."""
+        return self._probes[0]
 
     def seat(self, formation: Formation, rank: int) -> Seat:
         """What the process of ``rank`` is given; its descriptors are to be inherited."""
@@ -93,7 +100,7 @@ class LocalRanks:
             memory, self._memory = self._memory, None
         for process in processes:
             process.kill()
-        for listener in listeners.values():
+        for listener in (*listeners.values(), *self._probes):
             listener.close()
         if memory is not None:
             os.close(memory)

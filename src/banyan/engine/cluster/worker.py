@@ -3,6 +3,7 @@ back when the head has gone.
 
     join      connect, prove the token, say what this machine is
     prepare   bind a listener for each of its ranks (``part.py``)
+    probe     measure the links to the other hosts
     start     find the checkpoint, or fetch the ranks' slices of it; start them
     stop      end them
 """
@@ -21,12 +22,14 @@ import psutil
 
 from banyan.core.context import Context
 from banyan.core.errors import ClusterError, HostUnreachable, InputError, JoinRefused
+from banyan.core.layout import DeviceFacts
 from banyan.engine.cluster.control import CONTROL, Conversation, report_of
 from banyan.engine.cluster.frames import (
     Beat,
     Hello,
     Prepare,
     Prepared,
+    Probe,
     RankPort,
     Refusal,
     Start,
@@ -54,7 +57,7 @@ OnEvent = Callable[[str], None]
 class WorkerSettings:
     """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
     ``slices`` keeps slices, and digests of checkpoints beside them; with ``tls`` a head without is
-    refused."""
+    refused. ``measured``: what the device does."""
 
     address: str
     port: int
@@ -65,6 +68,7 @@ class WorkerSettings:
     slices: SliceCache
     find: Callable[[str], Path]
     tls: bool = False
+    measured: DeviceFacts | None = None
 
 
 def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
@@ -97,7 +101,13 @@ def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
 def _hello(settings: WorkerSettings) -> Hello:
     instance = secrets.token_hex(8)
     try:
-        report = report_of(settings.name, settings.ranks, settings.device, instance)
+        report = report_of(
+            settings.name,
+            settings.ranks,
+            settings.device,
+            instance=instance,
+            measured=settings.measured,
+        )
     except ValueError as error:
         raise InputError(f"This host cannot join: {error}.") from None
     return Hello(report=report)
@@ -160,6 +170,7 @@ class _Visit:
             "welcome": self._welcome,
             "refused": self._refused,
             "prepare": self._prepare,
+            "probe": self._probe,
             "start": self._start,
             "stop": lambda _: self._stop(),
             "beat": lambda _: None,
@@ -195,7 +206,14 @@ class _Visit:
             self._conversation.send(frame("unable", Unable(message=f"{error} {error.remedy}")))
             return
         ports = tuple(RankPort(rank=rank, port=port) for rank, port in part.ports.items())
-        self._conversation.send(frame("prepared", Prepared(ports=ports)))
+        self._conversation.send(
+            frame("prepared", Prepared(ports=ports, probe_port=part.probe_port))
+        )
+
+    def _probe(self, message: Json) -> None:
+        if self._part is None:
+            raise ValueError("links were to be measured by ranks that had not been prepared")
+        self._part.probe(said(Probe, message))
 
     def _start(self, message: Json) -> None:
         formation = said(Start, message).formation

@@ -126,7 +126,7 @@ def _time_as_first(link: Link) -> LinkFacts:
         link.send(memoryview(_PLAN.pack(latency, size)))
         # The peer begins when it has the plan, one latency later, and its first byte takes another.
         seconds = max(_train(link, size) - 2 * latency, SHORTEST_S)
-        facts = LinkFacts(latency_s=latency, bandwidth=size / seconds)
+        facts = LinkFacts(latency_s=latency, bandwidth=size / seconds, is_measured=True)
         size = int(min(TRAIN_BYTES, max(TRIAL_BYTES, TRAIN_S * facts.bandwidth)))
     return facts
 
@@ -141,7 +141,8 @@ def _time_as_second(link: Link) -> LinkFacts:
         latency, size = _PLAN.unpack(plan)
         if not 0 < size <= TRAIN_BYTES:
             raise ClusterError(f"{link.name} wants a train of {size} bytes, over {TRAIN_BYTES}.")
-        facts = LinkFacts(latency_s=latency, bandwidth=size / max(_train(link, size), SHORTEST_S))
+        seconds = max(_train(link, size), SHORTEST_S)
+        facts = LinkFacts(latency_s=latency, bandwidth=size / seconds, is_measured=True)
     return facts
 
 
@@ -178,7 +179,9 @@ def _time_local(group: Group) -> LinkFacts:
     seconds = timed(LOCAL_BYTES) - 2 * latency
     crossings = len(local) + 1
     return LinkFacts(
-        latency_s=latency, bandwidth=crossings * LOCAL_BYTES / max(seconds, SHORTEST_S)
+        latency_s=latency,
+        bandwidth=crossings * LOCAL_BYTES / max(seconds, SHORTEST_S),
+        is_measured=True,
     )
 
 

@@ -27,7 +27,8 @@ from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import LayerWeights, WeightReader, activation_dtype
 from banyan.plan.budget import Demand, check_possible, fit, gathered_bytes
-from banyan.plan.sizes import WeightKind, activation_bytes, layer_bytes
+from banyan.plan.matrices import WeightKind
+from banyan.plan.sizes import activation_bytes, layer_bytes
 
 SUFFIX_STAGING: Final = ".staging"
 RESERVE_BYTES: Final = 64 << 20
