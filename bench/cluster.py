@@ -12,14 +12,13 @@ with ``--ranks`` ranks sharing it.
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import netns
 import shapes
-from ranks import Ranks, alike, running
+from ranks import Ranks, alike, medians, running
 from table import Row, report
 
 from banyan.core.layout import Layout, LinkFacts, ModelShape, Workload
@@ -175,8 +174,9 @@ def _rows(
     cells = [(batch, prompt) for batch in grid.batches for prompt in grid.prompts]
     for batch, prompt in cells:
         if prompt * batch <= grid.most_tokens:
-            first = _medians(ranks, names, prompt=prompt, batch=batch, runs=grid.runs)
-            decode = _medians(ranks, names, prompt=1, batch=batch, runs=DECODES, context=prompt)
+            ways = {name: way for way, name in enumerate(names)}
+            first = medians(ranks, ways, prompt=prompt, batch=batch, runs=grid.runs)
+            decode = medians(ranks, ways, prompt=1, batch=batch, runs=DECODES, context=prompt)
             stars.setdefault((prompt, batch), first.get("star", first[names[0]]))
             for name in names:
                 predicted = predict(layout, name, prompt, batch)
@@ -196,17 +196,6 @@ def _rows(
                 )
                 print(rows[-1], flush=True)
     return rows
-
-
-def _medians(
-    ranks: Ranks, names: Sequence[str], *, prompt: int, batch: int, runs: int, context: int = 0
-) -> dict[str, float]:
-    """Median seconds of a step by each collective, taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(runs):
-        for way, name in enumerate(names):
-            times[name].append(ranks.step(way=way, prompt=prompt, batch=batch, context=context))
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,10 +62,14 @@ class Switch:
 
 
 class Ranks:
-    """A running group; ``step`` computes one batch with one of its collectives."""
+    """A running group; ``step`` computes one batch with one of its collectives.
+
+    ``peak_bytes``: the most that rank 0 held on its card during the last step; 0 on a processor.
+    """
 
     def __init__(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         self.processes = processes
+        self.peak_bytes = 0
         self.facts = from_json(DeviceFacts, self._answer())
 
     def step(self, *, way: int, prompt: int, batch: int, context: int = 0) -> float:
@@ -75,7 +80,9 @@ class Ranks:
             raise RuntimeError("rank 0 has no standard input")
         head.stdin.write(json.dumps(asked).encode() + b"\n")
         head.stdin.flush()
-        return float(self._answer()["seconds"])
+        answer = self._answer()
+        self.peak_bytes = int(answer["peak_bytes"])
+        return float(answer["seconds"])
 
     def _answer(self) -> dict[str, Any]:
         head = self.processes[0]
@@ -83,6 +90,17 @@ class Ranks:
         if not line:
             raise RuntimeError("rank 0 has ended; its messages are above")
         return dict(json.loads(line))
+
+
+def medians(
+    ranks: Ranks, ways: Mapping[str, int], *, prompt: int, batch: int, runs: int, context: int = 0
+) -> dict[str, float]:
+    """Median seconds of a step by each collective, by name; they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            times[name].append(ranks.step(way=way, prompt=prompt, batch=batch, context=context))
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 @contextmanager
@@ -96,9 +114,11 @@ def running(
     ways: Sequence[Communication],
     cpus: Callable[[int], Sequence[int]] = lambda host: (),
     device: Callable[[int, int], str] = lambda host, place: "cpu",
+    only_card: Callable[[int, int], int] | None = None,
     micro_batch_tokens: int = 256,
 ) -> Iterator[Ranks]:
-    """The ranks of ``layout`` on ``hosts``; they end with the context."""
+    """The ranks of ``layout`` on ``hosts``; they end with the context. ``only_card``: the one card
+    that a rank is shown, as its first."""
     members = [
         Member(
             rank=host * ranks_per_host + place,
@@ -126,9 +146,11 @@ def running(
             for host in range(len(hosts)):
                 memory = shared.create(ranks_per_host) if ranks_per_host > 1 else None
                 here = members[host * ranks_per_host : (host + 1) * ranks_per_host]
-                processes += [
-                    _start(hosts[host], member, file.name, path, memory, cpus) for member in here
-                ]
+                for place, member in enumerate(here):
+                    shown = None if only_card is None else only_card(host, place)
+                    processes.append(
+                        _start(hosts[host], member, file.name, path, memory, cpus, shown)
+                    )
                 if memory is not None:
                     os.close(memory)
             yield Ranks(processes)
@@ -149,6 +171,7 @@ def _start(
     path: Path,
     memory: int | None,
     cpus: Callable[[int], Sequence[int]],
+    only_card: int | None,
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, __file__, file, str(member.rank), str(path)]
     options: dict[str, object] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -156,6 +179,8 @@ def _start(
         command.append(str(memory))
         options["pass_fds"] = (memory,)
     environment = {**os.environ, "GOMP_SPINCOUNT": "1000"}
+    if only_card is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = str(only_card)
     return host.popen(command, cpus=cpus(member.host), env=environment, **options)
 
 
@@ -222,15 +247,22 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
     runner = group_runner.GroupRunner(Switched(), seated.group, last)  # type: ignore[arg-type]
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
-        print(json.dumps({"seconds": _timed(runner, json.loads(line), len(ways))}), flush=True)
+        print(json.dumps(_timed(runner, json.loads(line), len(ways), seated.model)), flush=True)
 
 
-def _timed(runner: Any, asked: dict[str, int], ways: int) -> float:
+def _timed(runner: Any, asked: dict[str, int], ways: int, model: Any) -> dict[str, float]:
+    import torch
+
+    on_card = model.device.type == "cuda"
     batch = make_batch(asked["prompt"], asked["batch"], asked["context"])
     batch = replace(batch, id=asked["way"] % ways)
+    if on_card:
+        torch.cuda.reset_peak_memory_stats(model.device)
     started = time.perf_counter()
     runner.start(batch)()
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    peak = torch.cuda.max_memory_allocated(model.device) if on_card else 0
+    return {"seconds": seconds, "peak_bytes": peak}
 
 
 def make_batch(prompt: int, count: int, context: int) -> Any:
