@@ -19,7 +19,7 @@ from banyan.core.events import (
     SentenceReady,
 )
 from banyan.core.fakes import ScriptedChatModel
-from banyan.core.layout import ClusterOptions
+from banyan.core.layout import ClusterOptions, WorkerOptions
 from banyan.core.settings import Settings
 from banyan.core.types import Citation, ModelInfo, Passage
 from banyan.knowledge.records import Base, DocumentRecord
@@ -132,6 +132,7 @@ class FakeApp:
         self.worker_started = False
         self.warm = False
         self.cluster: Any = None
+        self.joined: list[WorkerOptions] = []
         self.spread_models: list[tuple[str, ClusterOptions]] = []
 
     def chat_model(self, name: str) -> ScriptedChatModel:
@@ -146,6 +147,12 @@ class FakeApp:
         self.chat_model(name)
         self.spread_models.append((name, options))
         return self.cluster
+
+    def join(
+        self, options: WorkerOptions, context: Context, on_event: Callable[[str], None]
+    ) -> None:
+        self.joined.append(options)
+        on_event("Joined.")
 
     def start_ingest_worker(self) -> None:
         self.worker_started = True

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from banyan.app import App
 
 DEFAULT_PORT = 7946
+LOOPBACK = "127.0.0.1"
 MAX_TOKEN = 1024
 
 HostsPath = Annotated[
@@ -60,20 +61,33 @@ LayoutName = Annotated[
 ]
 
 
+_OPTIONS = {"address": "cluster-address", "port": "cluster-port"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
     """What up and serve were told about other machines."""
 
-    hosts: Path | None
-    workers: int
-    address: str
-    port: int
-    token: str
-    local_ranks: int
-    algorithm: str
-    payload: str
-    layout: str
-    tls: bool
+    hosts: Path | None = None
+    workers: int = 0
+    address: str = ""
+    port: int = DEFAULT_PORT
+    token: str = ""
+    local_ranks: int = 1
+    algorithm: str = "auto"
+    payload: str = "exact"
+    layout: str = "auto"
+    tls: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what goes with other machines where there are none."""
+        idle = [entry.name for entry in fields(self) if getattr(self, entry.name) != entry.default]
+        if idle and not self.is_wanted:
+            raise InputError(
+                f"--{_OPTIONS.get(idle[0], idle[0])} is about several machines, and there is only "
+                "this one.",
+                remedy="Give --workers, --hosts or --local-ranks, too, or leave it out.",
+            )
 
     @property
     def is_wanted(self) -> bool:
@@ -112,6 +126,8 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         output.note(f"Waiting for {by_hand} machine(s). On each further one:")
         tls = " --tls" if options.tls else ""
         output.note(f"  banyan join {cluster.address} --token {cluster.token}{tls}")
+        if options.address == LOOPBACK:
+            output.note("  (only processes here reach that: give --cluster-address for others)")
     if file:
         cluster.start_hosts(file.hosts)
     if wait:
@@ -136,7 +152,7 @@ def own_address() -> str:
         try:
             probe.connect(("192.0.2.1", 9))  # documentation range: nothing is sent
         except OSError:
-            return "127.0.0.1"
+            return LOOPBACK
         return str(probe.getsockname()[0])
 
 
@@ -163,8 +179,10 @@ def join(
 ) -> None:
     """Let this machine compute for a head until Ctrl-C."""
     address, _, port = head.rpartition(":")
-    if not address or not port.isdigit() or not 0 < int(port) < 65536:
+    if not address or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(f"{head!r} is not HOST:PORT.", remedy="For example: 10.0.0.1:7946.")
+    if token and token_stdin:
+        raise InputError("The token was given twice.", remedy="Leave --token or --token-stdin out.")
     token = sys.stdin.readline(MAX_TOKEN).strip() if token_stdin else token
     if not token:
         raise InputError("The token is missing.", remedy="Give --token T as the head printed it.")
