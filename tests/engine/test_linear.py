@@ -150,7 +150,7 @@ def test_the_bf16_copy_serves_large_batches_and_is_counted():
     small, large = (make_packed([weight], None, copy=copy) for copy in (False, True))
     assert large.size_bytes == small.size_bytes + 2 * ROWS * COLUMNS
     exact = make_dense([weight], None, torch.bfloat16)
-    few, many = inputs(2, torch.bfloat16), inputs(32, torch.bfloat16)
+    few, many = inputs(2, torch.bfloat16), inputs(small.codes.wide_rows, torch.bfloat16)
     assert torch.equal(large(few), small(few))
     assert torch.equal(large(many), exact(many))
 

@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = (
+    "banyan/engine/four_bit.c",
     "banyan/server/console/index.html",
     "banyan/models/catalogue.toml",
     "banyan/knowledge/sample/en/what-banyan-is.md",

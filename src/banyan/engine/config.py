@@ -252,9 +252,14 @@ def available_cores() -> int:
 
 def has_fast_bf16(cpuinfo: Path = CPUINFO) -> bool:
     """True where the processor has bf16 instructions; False where that cannot be read."""
+    return not BF16_FLAGS.isdisjoint(processor_flags(cpuinfo))
+
+
+def processor_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """What an x86 processor says it can do; empty where that cannot be read."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return frozenset()
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not BF16_FLAGS.isdisjoint(flags.split())
+    return frozenset(flags.split())

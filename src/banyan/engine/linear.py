@@ -17,14 +17,12 @@ from torch.nn import functional
 
 from banyan.engine import stored as formats
 from banyan.engine.dequantise import affine_rows, dequantise
+from banyan.engine.four_bit import GRAIN, OUTPUTS, FourBit, make_four_bit
 from banyan.engine.stored import Stored, joined
 
 CPU: Final = torch.device("cpu")
 ROWS_HINT: Final = 16  # the batch the block order is chosen for; others run as well in it
-WIDE_ROWS: Final = 6  # from so many rows a bf16 product is faster than a packed one
-WIDE_INT8_ROWS: Final = 2  # and than one in int8
-GRAIN: Final = 32  # numbers that share a scale in the packed form
-PACKED_ROWS: Final = 16  # the kernel takes matrices whose rows are a multiple of this
+WIDE_INT8_ROWS: Final = 2  # from so many rows a bf16 product is faster than one in int8
 
 
 class Linear(Protocol):
@@ -103,16 +101,14 @@ class Int8:
 
 @dataclass(frozen=True, slots=True)
 class Packed4:
-    """Four-bit codes in torch's CPU packing; grains of 32 share a scale and a zero.
+    """Four-bit codes; grains of 32 share a scale and a zero in bf16.
 
-    ``scales_and_zeros`` bf16 [in / 32, out, 2]: a number is (code - 8) * scale + zero. ``wide`` is
-    the same matrix in bf16 for batches of ``WIDE_ROWS`` rows and more, where there is memory.
-    ``margins``: columns before and after its own that the outer grains of a cut hold; they belong
-    to neighbours and are given zeros.
+    ``wide`` is the same matrix in bf16 for batches of so many rows that it is faster, where there
+    is memory. ``margins``: columns before and after its own that the outer grains of a cut hold;
+    they belong to neighbours and are given zeros.
     """
 
-    weight: Tensor
-    scales_and_zeros: Tensor
+    codes: FourBit
     out_features: int
     bias: Tensor | None = None
     wide: Linear | None = None
@@ -120,17 +116,16 @@ class Packed4:
 
     @property
     def size_bytes(self) -> int:
-        own = _bytes(self.weight) + _bytes(self.scales_and_zeros) + _bytes(self.bias)
+        own = self.codes.size_bytes + _bytes(self.bias)
         return own + (self.wide.size_bytes if self.wide is not None else 0)
 
     def __call__(self, x: Tensor) -> Tensor:
         flat = x.flatten(end_dim=-2).contiguous()
-        if self.wide is not None and flat.shape[0] >= WIDE_ROWS:
+        if self.wide is not None and flat.shape[0] >= self.codes.wide_rows:
             return self.wide(x)
         if self.margins != (0, 0):
             flat = functional.pad(flat, self.margins)
-        y = torch._weight_int4pack_mm_for_cpu(flat, self.weight, GRAIN, self.scales_and_zeros)
-        return _shaped(y, x, self.bias)
+        return _shaped(self.codes(flat), x, self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +195,7 @@ def _can_join(left: Stored, right: Stored) -> bool:
 
 
 def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
-    if matrix.format in formats.FOUR_BIT and matrix.shape[0] % PACKED_ROWS == 0:
+    if matrix.format in formats.FOUR_BIT and matrix.shape[0] % OUTPUTS == 0:
         return _make_packed4(matrix, bias, copy=copy)
     if matrix.format in formats.PLAIN:
         return make_dense([matrix], bias, torch.bfloat16)
@@ -210,13 +205,11 @@ def _make_one(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Linear:
 def _make_packed4(matrix: Stored, bias: Tensor | None, *, copy: bool) -> Packed4:
     affine = affine_rows(matrix)
     rows = matrix.shape[0]
-    codes = affine.codes.reshape(rows, -1).to(torch.int32)
+    codes = affine.codes.reshape(rows, -1)
     zero = 8 * affine.scale if affine.offset is None else affine.offset + 8 * affine.scale
-    scales_and_zeros = torch.cat((affine.scale, zero), dim=-1).transpose(0, 1)
     before = matrix.lead % GRAIN
     return Packed4(
-        torch._convert_weight_to_int4pack_for_cpu(codes, 1),
-        scales_and_zeros.to(torch.bfloat16).contiguous(),
+        make_four_bit(codes, affine.scale[..., 0].bfloat16(), zero[..., 0].bfloat16()),
         rows,
         bias,
         make_dense([matrix], bias, torch.bfloat16) if copy else None,
