@@ -41,6 +41,19 @@ def test_a_missing_engine_is_a_note_and_not_a_fault(
     assert "→ pip install 'banyan-llm[engine]'" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("compilers", "told"),
+    [((), "four-bit models decode half as fast"), (("sh",), "compiles the engine's kernels")],
+)
+def test_it_tells_whether_the_kernels_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, compilers: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setattr(checks, "COMPILERS", compilers)
+    found = checks._compiler()
+    assert told in found.detail
+    assert bool(found.mend) == (not compilers)
+
+
 def test_a_broken_store_makes_the_exit_code_1(
     run: Runner, app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

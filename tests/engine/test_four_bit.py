@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
@@ -14,9 +10,10 @@ from torch import Tensor
 
 from banyan.engine import four_bit
 from banyan.engine.four_bit import GRAIN, OUTPUTS, OwnFourBit, TorchFourBit, make_four_bit
+from banyan.engine.native.library import kernel
 
 needs_kernel = pytest.mark.skipif(
-    four_bit.own_kernel() is None, reason="needs a C compiler and AVX-512 BF16"
+    kernel("four_bit_multiply") is None, reason="needs a C compiler and AVX-512 BF16"
 )
 Parts = tuple[Tensor, Tensor, Tensor]
 
@@ -41,12 +38,17 @@ def rows_of(count: int, inputs: int) -> Tensor:
 
 @needs_kernel
 @given(
-    blocks=st.integers(1, 5), grains=st.integers(1, 9), rows=st.integers(0, 20), seed=st.integers(0)
+    blocks=st.integers(1, 5),
+    grains=st.integers(1, 9),
+    rows=st.integers(0, 20),
+    zeros=st.booleans(),
+    seed=st.integers(0),
 )
 def test_a_product_is_that_of_the_numbers_up_to_the_rounding_of_its_result(
-    blocks, grains, rows, seed
+    blocks, grains, rows, zeros, seed
 ):
-    of = parts(blocks * OUTPUTS, grains * GRAIN, seed % 2**32)
+    codes, scale, zero = parts(blocks * OUTPUTS, grains * GRAIN, seed % 2**32)
+    of = codes, scale, zero if zeros else torch.zeros_like(zero)
     x = rows_of(rows, grains * GRAIN)
     matrix = make_four_bit(*of)
     assert isinstance(matrix, OwnFourBit)
@@ -67,7 +69,7 @@ def test_both_kernels_hold_the_same_numbers_bit_for_bit():
 
 def torchs(of: Parts) -> TorchFourBit:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(four_bit, "own_kernel", lambda: None)
+        patch.setattr(four_bit, "kernel", lambda name: None)
         matrix = make_four_bit(*of)
     assert isinstance(matrix, TorchFourBit)
     return matrix
@@ -94,42 +96,9 @@ def test_threads_share_the_blocks_and_change_no_bit(threads):
 
 
 @needs_kernel
-def test_ours_takes_no_more_memory_than_torchs():
-    of = parts(64, 256)
+def test_ours_takes_no_more_memory_than_torchs_and_less_where_all_zeros_are_0():
+    codes, scale, zero = parts(64, 256)
+    of, centred = (codes, scale, zero), (codes, scale, torch.zeros_like(zero))
     assert make_four_bit(*of).size_bytes == torchs(of).size_bytes == 64 * 256 * 5 // 8
-
-
-@pytest.mark.parametrize("lacking", ["instructions", "compiler"])
-def test_torchs_kernel_computes_where_ours_cannot_run(lacking, monkeypatch):
-    if lacking == "instructions":
-        monkeypatch.setattr(four_bit, "processor_flags", lambda: four_bit.FLAGS - {"avx512_bf16"})
-    else:
-        monkeypatch.setattr(four_bit, "COMPILERS", ("no-such-compiler",))
-    assert four_bit.own_kernel.__wrapped__() is None
-
-
-def test_a_compiler_that_fails_leaves_torchs_kernel(tmp_path, monkeypatch):
-    broken = tmp_path / "cc"
-    broken.write_text("#!/bin/sh\nexit 1\n")
-    broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(four_bit, "processor_flags", lambda: four_bit.FLAGS)
-    monkeypatch.setattr(four_bit, "COMPILERS", (str(broken),))
-    assert four_bit.own_kernel.__wrapped__() is None
-
-
-@needs_kernel
-def test_the_kernel_is_compiled_once_and_kept(tmp_path, monkeypatch):
-    compiler = next(filter(None, map(shutil.which, four_bit.COMPILERS)))
-    four_bit._library(compiler, tmp_path / "new")
-    [kept] = (tmp_path / "new").iterdir()
-    monkeypatch.setattr(four_bit.subprocess, "run", lambda *_, **__: pytest.fail("compiled again"))
-    assert four_bit._library(compiler, tmp_path / "new")._name == str(kept)
-
-
-@needs_kernel
-def test_a_folder_nobody_can_write_to_is_no_obstacle(tmp_path):
-    compiler = next(filter(None, map(shutil.which, four_bit.COMPILERS)))
-    blocked = Path(tmp_path, "file")
-    blocked.touch()
-    assert four_bit._library(compiler, blocked / "folder").four_bit_multiply
-    assert blocked.read_bytes() == b""
+    assert make_four_bit(*centred).size_bytes == 64 * 256 * 9 // 16
+    assert make_four_bit(*of).numbers == torchs(of).numbers == 64 * 256

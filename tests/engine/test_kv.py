@@ -31,11 +31,13 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tens
 class Text:
     """One sequence: all its queries, keys and values, its pages, and how far it has been fed."""
 
-    def __init__(self, name: int, length: int, free: list[int], dtype: torch.dtype) -> None:
+    def __init__(
+        self, name: int, length: int, free: list[int], dtype: torch.dtype, width: int = WIDTH
+    ) -> None:
         self.name = name
-        self.q = torch.randn(length, HEADS, WIDTH).to(dtype)
-        self.k = torch.randn(length, KV_HEADS, WIDTH).to(dtype)
-        self.v = torch.randn(length, KV_HEADS, WIDTH).to(dtype)
+        self.q = torch.randn(length, HEADS, width).to(dtype)
+        self.k = torch.randn(length, KV_HEADS, width).to(dtype)
+        self.v = torch.randn(length, KV_HEADS, width).to(dtype)
         self.pages = tuple(free.pop() for _ in range(-(-length // PAGE)))
         self.done = 0
         self.out: list[Tensor] = []
@@ -66,16 +68,18 @@ def feed(cache: PagedKV, batch_id: int, work: list[tuple[Text, int]], window: in
         text.done += count
 
 
-def run(dtype: torch.dtype, window: int | None, seed: int) -> list[tuple[Tensor, Tensor]]:
+def run(
+    dtype: torch.dtype, window: int | None, seed: int, width: int = WIDTH
+) -> list[tuple[Tensor, Tensor]]:
     """Feed texts of many lengths in random pieces; (what came out, what should)."""
     torch.manual_seed(seed)
     choice = random.Random(seed)
     free = list(range(PAGES))
     choice.shuffle(free)
     lengths = [1, 2, PAGE, PAGE + 1, 30, 60, 150, 300]
-    texts = [Text(name, length, free, dtype) for name, length in enumerate(lengths)]
+    texts = [Text(name, length, free, dtype, width) for name, length in enumerate(lengths)]
     cache = PagedKV(
-        layers=1, kv_heads=KV_HEADS, head_dim=WIDTH, pages=PAGES, page_size=PAGE, dtype=dtype
+        layers=1, kv_heads=KV_HEADS, head_dim=width, pages=PAGES, page_size=PAGE, dtype=dtype
     )
     batch_id = 0
     while unfinished := [text for text in texts if text.done < len(text.q)]:
@@ -101,8 +105,11 @@ def test_ragged_batches_attend_as_each_sequence_alone(window: int | None) -> Non
             torch.testing.assert_close(got, expected, atol=2e-6, rtol=2e-6)
 
 
-def test_bf16_stays_within_its_rounding() -> None:
-    for got, expected in run(torch.bfloat16, None, 0):
+@pytest.mark.parametrize("width", [8, 32, 96])
+@pytest.mark.parametrize("window", [None, 1, 50])
+def test_bf16_stays_within_its_rounding(window: int | None, width: int) -> None:
+    """Heads of 32 numbers and multiples go through our own kernel, where there is one."""
+    for got, expected in run(torch.bfloat16, window, 0, width):
         torch.testing.assert_close(got, expected, atol=2e-2, rtol=2e-2)
 
 

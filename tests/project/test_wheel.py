@@ -17,7 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = (
-    "banyan/engine/four_bit.c",
+    "banyan/engine/native/four_bit.c",
+    "banyan/engine/native/parallel.h",
     "banyan/server/console/index.html",
     "banyan/models/catalogue.toml",
     "banyan/knowledge/sample/en/what-banyan-is.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,6 +22,8 @@ from banyan.models.store import Store
 
 LEAST_MEMORY_BYTES = 2 * GIB
 LEAST_DISK_BYTES = 1 * GIB
+COMPILERS = ("cc", "gcc", "clang")
+COMPILED_FOR = "AVX-512 BF16"
 
 State = Literal["ok", "note", "broken"]
 
@@ -40,6 +43,8 @@ def checks(machine: Machine, settings: Settings) -> Iterator[Check]:
     yield from _machine(machine)
     yield _port(settings)
     yield _engine()
+    if COMPILED_FOR in machine.instruction_sets:
+        yield _compiler()
     yield from _models(settings)
     yield _connections(settings)
     yield _knowledge(settings)
@@ -104,6 +109,18 @@ def _engine() -> Check:
             mend="pip install 'banyan-llm[engine]'",
         )
     return Check(name="engine", state="ok", detail=f"torch {metadata.version('torch')}")
+
+
+def _compiler() -> Check:
+    found = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if found is not None:
+        return Check(name="compiler", state="ok", detail=f"{found} compiles the engine's kernels")
+    return Check(
+        name="compiler",
+        state="note",
+        detail="no C compiler: four-bit models decode half as fast as this processor can",
+        mend="apt install gcc",
+    )
 
 
 def _has(module: str) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from banyan.engine.batch import Batch, Comm, LayerKV
 from banyan.engine.config import ModelConfig
+from banyan.engine.native import rows
 from banyan.engine.rope import Rotation, rotate
 from banyan.engine.weights import LayerWeights
 
@@ -56,12 +57,19 @@ def block(
     attended = attention(normed, weights, kv, step, rotation, shape)
     if weights.attention_post_norm is not None:
         attended = weights.attention_post_norm(attended.float())
-    x.add_(attended)
+    add_to_stream(x, attended)
     normed = weights.ffn_norm(x, shape.dtype)
     fed = step.comm.all_reduce(weights.ffn(normed))
     if weights.ffn_post_norm is not None:
         fed = weights.ffn_post_norm(fed.float())
-    return x.add_(fed)
+    return add_to_stream(x, fed)
+
+
+def add_to_stream(x: Tensor, y: Tensor) -> Tensor:
+    """``x`` += ``y``, whose type may be another."""
+    if rows.takes(y, torch.bfloat16) and rows.takes(x, torch.float32):
+        return rows.add_to_stream(x, y)
+    return x.add_(y)
 
 
 def attention(

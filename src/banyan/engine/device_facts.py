@@ -23,7 +23,8 @@ from banyan.engine.linear import Int8, Linear, Packed4, Stacked
 from banyan.engine.model import Model
 from banyan.engine.weights import LayerWeights
 from banyan.plan.devices import CARDS
-from banyan.plan.matrices import WeightKind
+from banyan.plan.matrices import GRAIN_BYTES, WeightKind
+from banyan.plan.shares import GRAIN
 from banyan.plan.sizes import WIDE_ROWS, computed_kind
 
 PREFILL_ROWS: Final = {"cpu": 256, "cuda": 2048}
@@ -159,12 +160,16 @@ def _entry_rows(weights: LayerWeights) -> int:
 
 
 def _read_bytes(linear: Linear, rows: int) -> int:
-    """What a product of so few rows reads: one of two copies."""
+    """What a product of so few rows reads, as the cost model counts it: one of two copies, and of
+    packed weights a zero for each grain, though ours may keep none."""
     if isinstance(linear, Stacked):
         return sum(_read_bytes(part, rows) for part in linear.parts)
-    if isinstance(linear, Packed4 | Int8) and linear.wide is not None:
-        wide = linear.wide.size_bytes
-        return wide if rows >= WIDE_ROWS else linear.size_bytes - wide
+    if isinstance(linear, Packed4 | Int8) and linear.wide is not None and rows >= WIDE_ROWS:
+        return linear.wide.size_bytes
+    if isinstance(linear, Packed4):
+        return linear.codes.numbers // GRAIN * GRAIN_BYTES
+    if isinstance(linear, Int8) and linear.wide is not None:
+        return linear.size_bytes - linear.wide.size_bytes
     return linear.size_bytes
 
 

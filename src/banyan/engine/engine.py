@@ -29,7 +29,7 @@ from banyan.engine.generation import Generation
 from banyan.engine.loop import StepLoop
 from banyan.engine.model import load
 from banyan.engine.pages import PagePool
-from banyan.engine.precision import resolved
+from banyan.engine.precision import in_words, resolved
 from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
@@ -144,7 +144,7 @@ class Engine:
             weights_bytes=self._loaded.weights_bytes,
             kv_cache_bytes=self._loaded.kv_cache_bytes,
             context_length=self.context_length,
-            precision=self.config.precision,
+            precision=in_words(self.config.precision),
             threads=self.config.threads,
             load_s=self._load_s,
             links=self._loaded.links,

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from banyan.engine.config import Activation
 from banyan.engine.linear import Linear
+from banyan.engine.native import rows
 
 
 class FeedForward(Protocol):
@@ -48,9 +50,15 @@ class GatedFfn:
         return (self.gate_up,)
 
     def __call__(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        if self.activation == "silu":
-            gate = functional.silu(gate)
-        else:
-            gate = functional.gelu(gate, approximate="tanh")
-        return self.down(gate.mul_(up))
+        gate_up = self.gate_up(x)
+        if self.activation == "silu" and rows.takes(gate_up, torch.bfloat16, 2 * rows.LANES):
+            return self.down(rows.silu_gate(gate_up))
+        return self.down(gated(gate_up, self.activation))
+
+
+def gated(gate_up: Tensor, activation: Activation) -> Tensor:
+    """[..., 2 n] -> activation of the first half times the second half, [..., n]."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    if activation == "silu":
+        return functional.silu(gate).mul_(up)
+    return functional.gelu(gate, approximate="tanh").mul_(up)

@@ -12,13 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from banyan.engine.attention import (
-    AttentionPlan,
-    attend_decodes,
-    attend_prefill,
-    plan_attention,
-)
+from banyan.engine.attention import AttentionPlan, attend_prefill, plan_attention
 from banyan.engine.batch import Batch
+from banyan.engine.decode_attention import can_read_in_place
 
 CPU = torch.device("cpu")
 
@@ -48,6 +44,7 @@ class PagedKV:
         self.page_size = page_size
         self.dtype = dtype
         self.device = device
+        self._in_place = can_read_in_place(dtype, device, head_dim)
         self.layers = [LayerPages(self, shape) for _ in range(layers)]
         self.size_bytes = pages * page_bytes(
             layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
@@ -67,6 +64,7 @@ class PagedKV:
                 window=window,
                 dtype=self.dtype,
                 device=self.device,
+                in_place=self._in_place,
             )
         return plans[window]
 
@@ -87,11 +85,11 @@ class LayerPages:
         self.keys.flatten(0, 1).index_copy_(0, plan.slots, k)
         self.values.flatten(0, 1).index_copy_(0, plan.slots, v)
         if not plan.prefills and len(plan.decodes) == 1:
-            return attend_decodes(q, self.keys, self.values, plan.decodes[0], scale)
+            return plan.decodes[0].attend(q, self.keys, self.values, scale)
         out = torch.empty_like(q)
         for group in plan.decodes:
             chosen = q.index_select(0, group.rows)
-            out[group.rows] = attend_decodes(chosen, self.keys, self.values, group, scale)
+            out[group.rows] = group.attend(chosen, self.keys, self.values, scale)
         for prefill in plan.prefills:
             attend_prefill(q, self.keys, self.values, prefill, scale, out)
         return out

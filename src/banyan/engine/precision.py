@@ -14,7 +14,8 @@ from typing import Final
 import psutil
 
 from banyan.engine.checkpoint import Checkpoint
-from banyan.engine.config import EngineConfig
+from banyan.engine.config import EngineConfig, Precision
+from banyan.engine.native.library import kernel
 from banyan.engine.stored import FOUR_BIT
 
 MEMORY_SHARE: Final = 0.5
@@ -48,6 +49,13 @@ def agreed(
     else:
         chosen = resolved(config, checkpoint, len(hosts) * min(memory for _, memory in hosts))
     return replace(chosen, threads=config.threads)
+
+
+def in_words(precision: Precision) -> str:
+    """The precision, and of packed weights whose kernel multiplies them."""
+    if precision != "packed":
+        return precision
+    return f"packed ({'own' if kernel('four_bit_multiply') else 'torch'} kernel)"
 
 
 def is_four_bit(checkpoint: Checkpoint) -> bool:

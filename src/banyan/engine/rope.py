@@ -14,6 +14,7 @@ from torch import Tensor
 
 from banyan.engine.batch import Batch
 from banyan.engine.config import RopeConfig
+from banyan.engine.native import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,24 @@ class Rope:
 
     def _stretched(self, batch: Batch) -> Tensor:
         """Frequencies [T, d/2] that depend on how long each token's sequence has become."""
-        rows = []
+        by_span = []
         for span in batch.spans:
             longest = max(span.context, self._config.original_context)
             row = frequencies(self._config, self._head_dim, length=longest)
-            rows.append(row.expand(span.length, -1))
-        return torch.cat(rows)
+            by_span.append(row.expand(span.length, -1))
+        return torch.cat(by_span)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate [T, heads, d]. ``roll`` swaps the halves, which the sign in ``sin`` expects."""
+    """Rotate [T, heads, d]; may work in place."""
+    fits = x.dtype == torch.bfloat16 and x.stride()[1:] == (x.shape[-1], 1)
+    if fits and rows.takes(rotation.cos, torch.bfloat16, 2 * rows.LANES):
+        return rows.rotate_heads(x, rotation.cos, rotation.sin)
+    return rotated(x, rotation)
+
+
+def rotated(x: Tensor, rotation: Rotation) -> Tensor:
+    """The same in torch's operations. ``roll`` swaps the halves, as the sign in ``sin`` expects."""
     swapped = x.roll(x.shape[-1] // 2, -1)
     return torch.addcmul(x * rotation.cos, swapped, rotation.sin)
 

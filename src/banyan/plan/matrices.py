@@ -17,7 +17,8 @@ WeightKind = Literal["fp32", "fp16", "bf16", "int8", "packed", "packed+copy"]
 
 DENSE_BYTES: Final[dict[WeightKind, int]] = {"fp32": 4, "fp16": 2, "bf16": 2}
 GRAIN_BYTES: Final = GRAIN // 2 + 4
-"""Packed: four bits a number, and of each grain a scale and a zero in bf16."""
+"""Packed: four bits a number, and of each grain a scale and a zero in bf16 (the engine's own kernel
+keeps no zeros of formats that have none, which is not known of every host)."""
 PACKED_ROWS: Final = 16
 """What cannot be dealt in so many rows is not packed but kept in int8."""
 SCALE_BYTES: Final = 2
