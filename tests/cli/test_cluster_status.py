@@ -51,11 +51,13 @@ def test_machines_ranks_links_and_choices_are_tables(run: Runner, server: Runnin
 
 
 def test_a_group_that_waits_says_what_to_type_elsewhere(run: Runner, server: Running) -> None:
-    server.app.cluster = cluster_states.StubCluster(cluster_states.waiting("attic", "cellar"))
+    waiting = replace(cluster_states.waiting("attic", "cellar"), tls=True)
+    server.app.cluster = cluster_states.StubCluster(waiting)
     shown = run("cluster", "status", "--url", server.url).out
+    assert "exact, encrypted" in shown
     assert "waits for" in shown
     assert "attic, cellar" in shown
-    assert "  banyan join 10.0.0.1:7946 --token TOKEN" in shown
+    assert "  banyan join 10.0.0.1:7946 --token TOKEN --tls" in shown
 
 
 def test_a_group_that_is_down_says_why(run: Runner, server: Running) -> None:

@@ -112,7 +112,8 @@ def _show(found: ClusterStatus) -> None:
     )
     if here < found.expected_hosts:
         output.print_text("On each further machine, with the token that the head printed:")
-        output.print_text(f"  banyan join {found.address} --token TOKEN")
+        tls = " --tls" if found.tls else ""
+        output.print_text(f"  banyan join {found.address} --token TOKEN{tls}")
     for headers, rows in _tables(found):
         if rows:
             output.print_text()
