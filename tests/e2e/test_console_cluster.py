@@ -93,6 +93,21 @@ def test_an_algorithm_that_was_asked_for_is_said_to_be(open_console: OpenConsole
     expect(page.locator(".map-link.is-unmeasured")).to_have_count(1)
 
 
+def test_links_that_no_sum_was_timed_on_are_those_the_layout_was_chosen_by(
+    open_console: OpenConsole,
+) -> None:
+    status = replace(cluster_states.of(1, 1, staged=True), choices=(), links=())
+    shop = Shop(cluster=replace(status, facts=cluster_states.facts("head", "attic-1")))
+    _, page = opened(open_console, shop)
+    expect(page.locator(".map-measure")).to_have_text(["150 µs", "880 Mbit/s"])
+    assert shop.cluster is not None
+    assumed = cluster_states.facts("head", "attic-1", is_measured=False)
+    shop.cluster = replace(shop.cluster, facts=assumed)
+    expect(page.locator(".map-measure")).to_have_text(["150 µs", "assumed"])
+    page.get_by_text("Every link, both ways").click()
+    expect(page.locator(".links tbody th").nth(1)).to_have_text("head → attic-1 (assumed)")
+
+
 def test_machines_that_are_awaited_can_be_brought_in(open_console: OpenConsole) -> None:
     shop = Shop(cluster=replace(cluster_states.waiting("attic"), tls=True))
     _, page = opened(open_console, shop)

@@ -13,7 +13,7 @@ from banyan.core.cluster import (
     LinkStats,
     RankStatus,
 )
-from banyan.core.layout import Layout, ModelShape
+from banyan.core.layout import DeviceFacts, Facts, HostFacts, Layout, LinkFacts, ModelShape
 from banyan.plan.shares import pipeline, tensor_parallel
 
 SHAPE = ModelShape(
@@ -81,6 +81,19 @@ def waiting(*names: str, machines: int = 2) -> ClusterStatus:
 def down(cause: str) -> ClusterStatus:
     """One of two machines is gone."""
     return replace(waiting(), state="down", cause=cause)
+
+
+def facts(*names: str, is_measured: bool = True) -> Facts:
+    """What machines of these names, with one rank each, have measured of themselves and links."""
+    device = DeviceFacts(
+        kind="cpu", memory_bytes=8 << 30, weight_bandwidth=11e9, flops=8e10, copy_bandwidth=1e9
+    )
+    local = LinkFacts(latency_s=4e-6, bandwidth=9e9, is_measured=is_measured)
+    remote = LinkFacts(latency_s=1.5e-4, bandwidth=110e6, is_measured=is_measured)
+    return Facts(
+        hosts=tuple(HostFacts(name=name, devices=(device,), local=local) for name in names),
+        links=tuple(tuple(local if i == j else remote for j in names) for i in names),
+    )
 
 
 def _host(number: int, ranks: Sequence[int], layout: Layout, state: str) -> HostStatus:

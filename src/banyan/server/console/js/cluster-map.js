@@ -1,5 +1,6 @@
 /** The drawing of a cluster: machines as boxes, and between them what was measured of the links. */
 
+import { linkPairs, linksOf } from "./cluster-links.js";
 import { svg } from "./dom.js";
 import { count, number, size, t } from "./i18n.js";
 import { latency, linkRate } from "./measures.js";
@@ -8,23 +9,6 @@ const BOX = { width: 172, height: 96 };
 const GAP = 14;
 const WIDE = 600;
 const MAX_DOTS = 10;
-
-/** Every two machines with the worse of what was measured in either direction, or nothing. */
-export function linkPairs({ hosts, links }) {
-  const pairs = [];
-  for (let i = 0; i < hosts.length; i += 1) {
-    for (let j = i + 1; j < hosts.length; j += 1) {
-      const both = links.filter((link) => link.hosts.includes(i) && link.hosts.includes(j));
-      pairs.push({
-        ends: [i, j],
-        latency_s: Math.max(...both.map((link) => link.latency_s)),
-        bandwidth: Math.min(...both.map((link) => link.bandwidth)),
-        measured: both.length > 0,
-      });
-    }
-  }
-  return pairs;
-}
 
 function columns(machines, width) {
   const box = { ...BOX, width: Math.min(BOX.width, (width - GAP) / 2) };
@@ -128,7 +112,7 @@ function machine(host, { x, y }, box) {
 }
 
 function lineBetween(pair, from, to) {
-  const name = pair.measured ? "map-link" : "map-link is-unmeasured";
+  const name = pair.known && !pair.assumed ? "map-link" : "map-link is-unmeasured";
   return svg("line", { class: name, x1: from.x, y1: from.y, x2: to.x, y2: to.y });
 }
 
@@ -136,22 +120,23 @@ function label(pair, from, to, isSlowest) {
   const x = (from.x + to.x) / 2;
   const y = (from.y + to.y) / 2;
   const time = latency(pair.latency_s);
+  const rate = pair.assumed ? t("cluster.assumed") : linkRate(pair.bandwidth);
   const text = (line, at, what) => svg("text", { class: `map-measure is-${what}`, x, y: at }, line);
   return svg(
     "g",
     {},
     svg("rect", { class: "map-label", x: x - 64, y: y - 22, width: 128, height: 44, rx: 10 }),
     text(isSlowest ? t("cluster.map.slowest", { time }) : time, y - 3, "first"),
-    text(linkRate(pair.bandwidth), y + 15, "second"),
+    text(rate, y + 15, "second"),
   );
 }
 
 /** The pairs that there is room to write at: all of few, of more only the slowest. */
 function labelled(pairs, machines, width) {
-  const measured = pairs.filter((pair) => pair.measured);
-  if (machines < 4 && (width >= WIDE || machines === 2)) return measured;
-  if (width < WIDE || !measured.length) return [];
-  return [measured.reduce((worst, pair) => (pair.bandwidth < worst.bandwidth ? pair : worst))];
+  const told = pairs.filter((pair) => pair.known);
+  if (machines < 4 && (width >= WIDE || machines === 2)) return told;
+  if (width < WIDE || !told.length) return [];
+  return [told.reduce((worst, pair) => (pair.bandwidth < worst.bandwidth ? pair : worst))];
 }
 
 /** The machines that are here, then those that are awaited. */
@@ -165,7 +150,7 @@ function machinesOf(status) {
 
 function drawing(status, width) {
   const machines = machinesOf(status);
-  const pairs = linkPairs({ ...status, hosts: machines });
+  const pairs = linkPairs(linksOf(status), machines.length);
   const { box, centres, height } = placed(machines.length, width);
   const between = (draw, pair, ...more) => draw(pair, ...pair.ends.map((end) => centres[end]), ...more);
   const told = labelled(pairs, machines.length, width);

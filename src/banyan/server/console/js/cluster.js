@@ -1,7 +1,7 @@
 /** The Cluster page: who computes together, how they are joined, what was picked, what is wrong. */
 
 import { api } from "./api.js";
-import { linkTable } from "./cluster-links.js";
+import { linkTable, linksOf } from "./cluster-links.js";
 import { clusterMap } from "./cluster-map.js";
 import { joinNotice, startHint } from "./cluster-notices.js";
 import { machines } from "./cluster-ranks.js";
@@ -95,7 +95,7 @@ function clusterView(root) {
       fill(top, tiles(status));
       showHead({ tls });
       map.show(status);
-      showLinks({ links: status.links, hosts: names });
+      showLinks({ links: linksOf(status), hosts: names });
       fill(list, machines(status));
       showSums({ choices: status.choices, algorithm, payload });
       showSplit({ hosts: status.hosts.map(withoutVitals) });

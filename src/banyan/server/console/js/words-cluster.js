@@ -68,6 +68,7 @@ export const CLUSTER_WORDS = {
   "cluster.copy": ["Copy: {text}", "复制：{text}"],
 
   "cluster.map.title": ["Machines and links", "机器与链路"],
+  "cluster.assumed": ["assumed", "假定值"],
   "cluster.encrypted": ["encrypted (TLS)", "已加密（TLS）"],
   "cluster.map.label": ["{n} machines and the links between them", "{n} 台机器及其链路"],
   "cluster.awaited": ["not here yet", "尚未加入"],
