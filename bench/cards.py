@@ -1,117 +1,60 @@
-"""How long an All-Reduce of a card's numbers takes: two hosts of a card each, and NCCL in one host.
+"""Collectives of numbers that lie on a graphics card, as ``bench/comm.py --cards`` times them.
 
-    PYTHONPATH=src:bench python bench/cards.py     # on a machine with two cards
-
-The hosts are network namespaces at 1 Gbit/s; numbers go through pinned memory. With
-``ranks_per_host`` 4 four ranks share each card, which NCCL refuses.
+Numbers are bf16, as activations on a card are. Where ranks share a card, or cross hosts, they go
+through pinned memory; ranks of one host with a card each also sum over NCCL.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import statistics
-import subprocess
-import sys
-import time
+from collections.abc import Mapping
 
-import netns
-from table import Row, report
+import torch
 
-from banyan.core.layout import from_json, to_json
-from banyan.engine.comm import shared
-from banyan.engine.comm.roster import Member, Roster
+from banyan.engine.batch import Comm
+from banyan.engine.comm.cards import CardsComm
+from banyan.engine.comm.collective import Buffer, Collective
+from banyan.engine.comm.group import Group
+from banyan.engine.comm.tensors import GroupComm
 
-SIZES = [8 << 10, 64 << 10, 512 << 10, 4 << 20, 16 << 20]
-WAYS = ["star", "tree", "exchange", "auto"]
-PORT = 7300
-RUNS = 5
+DTYPE = torch.bfloat16
+CHECKED = (1, 1000, 200_000)
+"""Numbers of the sums that are compared with what they should be."""
 
 
-def main() -> None:
-    rows: list[Row] = []
-    for hosts, per_host in ((2, 1), (2, 4), (1, 2)):
-        with netns.hosts(hosts) as made:
-            rows += _measured(made, per_host)
-    report("cards", rows)
+class OnCard:
+    """Sums as many bytes on ``device`` as the buffer is long; the buffer stays as it is."""
+
+    def __init__(self, name: str, comm: Comm, group: Group, device: torch.device) -> None:
+        self.name = name
+        self._comm = comm
+        self._device = device
+        self._x = torch.zeros(0, dtype=DTYPE, device=device)
+        self._check(group)
+
+    def all_reduce(self, buffer: Buffer) -> None:
+        count = len(buffer.data) // DTYPE.itemsize
+        if self._x.numel() != count:
+            self._x = torch.zeros(count, dtype=DTYPE, device=self._device)
+        self._comm.all_reduce(self._x)
+        torch.cuda.synchronize(self._device)
+
+    def _check(self, group: Group) -> None:
+        total = sum(rank + 1 for rank in group.topology.ranks)
+        for count in CHECKED:
+            x = torch.full((count,), group.rank + 1, dtype=DTYPE, device=self._device)
+            if not bool((self._comm.all_reduce(x) == total).all()):
+                raise SystemExit(f"{self.name} gave a wrong sum of {count} numbers.")
 
 
-def _measured(made: list[netns.Host], per_host: int) -> list[Row]:
-    one_host = len(made) == 1
-    members = tuple(
-        Member(
-            rank=h * per_host + i,
-            host=h,
-            address=made[h].address,
-            port=PORT + i,
-            device=f"cuda:{i if one_host else h}",
-        )
-        for h in range(len(made))
-        for i in range(per_host)
-    )
-    roster = json.dumps(to_json(Roster(group_id="c", key=os.urandom(32).hex(), members=members)))
-    processes = []
-    for h, host in enumerate(made):
-        memory = shared.create(per_host) if per_host > 1 else None
-        for member in members[h * per_host : (h + 1) * per_host]:
-            command = [sys.executable, __file__, str(member.rank), roster]
-            command += [str(memory)] if memory is not None else []
-            fds = () if memory is None else (memory,)
-            processes.append(host.popen(command, stdout=subprocess.PIPE, pass_fds=fds))
-    said, _ = processes[0].communicate(timeout=300)
-    for process in processes:
-        process.kill()
-        process.wait()
-    return [
-        {"hosts": len(made), "ranks_per_host": per_host, **row} for row in json.loads(said or "[]")
-    ]
+def on_cards(
+    collectives: Mapping[str, Collective], group: Group, device: torch.device
+) -> dict[str, Collective]:
+    """The same collectives for numbers on ``device``, and NCCL where all ranks are on one host.
 
-
-def rank_main() -> None:
-    import torch
-
-    from banyan.engine.comm.cards import CardsComm
-    from banyan.engine.comm.choose import make_collective
-    from banyan.engine.comm.measure import agreed
-    from banyan.engine.comm.mesh import join_mesh
-    from banyan.engine.comm.tensors import GroupComm
-
-    rank, roster = int(sys.argv[1]), from_json(Roster, json.loads(sys.argv[2]))
-    member = roster.members[rank]
-    local = roster.hosts[member.host]
-    memory = None
-    if len(sys.argv) > 3:
-        place = local.index(rank)
-        memory = shared.HostMemory(int(sys.argv[3]), place, len(local), shared.SLOT_BYTES)
-    listener = socket.create_server((member.address, member.port), backlog=64)
-    group = join_mesh(roster, rank, listener, memory)
-    device = torch.device(member.device)
-    ways = {name: GroupComm(make_collective(group, name, "exact")) for name in WAYS}
-    if len(roster.hosts) == 1:
-        ways["nccl"] = CardsComm(group, device, None)
-    rows = []
-    for size in SIZES:
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(RUNS):
-            for name, comm in ways.items():
-                x = torch.ones(size // 2, dtype=torch.bfloat16, device=device)
-                torch.cuda.synchronize(device)
-                agreed(group, {}, lambda words: {})  # all ranks begin together, the links empty
-                began = time.perf_counter()
-                x = comm.all_reduce(x)
-                torch.cuda.synchronize(device)
-                times[name].append(time.perf_counter() - began)
-                if not bool((x == len(roster.members)).all()):
-                    raise SystemExit(f"{name} gave a wrong sum")
-        rows += [
-            {"size_bytes": size, "algorithm": name, "median_us": statistics.median(runs) * 1e6}
-            for name, runs in times.items()
-        ]
-    if rank == 0:
-        print(json.dumps(rows), flush=True)
-    time.sleep(1)
-
-
-if __name__ == "__main__":
-    rank_main() if len(sys.argv) > 1 else main()
+    All ranks must call it at once; it checks what each collective makes of known numbers.
+    """
+    torch.set_num_threads(1)  # sums of a piece would wait for threads that other ranks hold up
+    comms: dict[str, Comm] = {name: GroupComm(single) for name, single in collectives.items()}
+    if len(group.topology.hosts) == 1:
+        comms["nccl"] = CardsComm(group, device, None)
+    return {name: OnCard(name, comm, group, device) for name, comm in comms.items()}

@@ -23,7 +23,7 @@ from table import Row, report
 
 from banyan.core.layout import Layout, LinkFacts, ModelShape, Workload
 from banyan.engine.checkpoint import open_checkpoint
-from banyan.engine.config import EngineConfig
+from banyan.engine.config import EngineConfig, available_cores
 from banyan.engine.formation import Communication
 from banyan.plan.collectives import ALGORITHMS
 from banyan.plan.forecast import Forecast, forecast
@@ -126,7 +126,7 @@ def _started(hosts, grid: Grid, layout: Layout, path: Path, ways):  # type: igno
         path,
         EngineConfig(
             precision="bf16",
-            threads=0 if grid.cards else 1,
+            threads=_threads(grid),
             kv_cache_bytes=max(cache, 64 << 20),
             max_batch_tokens=most,
             max_sequences=max(grid.batches) + 1,
@@ -135,6 +135,11 @@ def _started(hosts, grid: Grid, layout: Layout, path: Path, ways):  # type: igno
         cpus=(lambda host: ()) if grid.cards else (lambda host: (host,)),
         device=lambda host, place: _device(grid, host, place),
     )
+
+
+def _threads(grid: Grid) -> int:
+    """Hosts of cards share this machine's cores; others have one each."""
+    return max(1, available_cores() // (grid.hosts * grid.ranks)) if grid.cards else 1
 
 
 def _device(grid: Grid, host: int, place: int) -> str:
@@ -174,6 +179,8 @@ def _rows(
     cells = [(batch, prompt) for batch in grid.batches for prompt in grid.prompts]
     for batch, prompt in cells:
         if prompt * batch <= grid.most_tokens:
+            for new, context in ((prompt, 0), (1, prompt)):  # kernels of this size are loaded
+                ranks.step(way=len(names) - 1, prompt=new, batch=batch, context=context)
             ways = {name: way for way, name in enumerate(names)}
             first = medians(ranks, ways, prompt=prompt, batch=batch, runs=grid.runs)
             decode = medians(ranks, ways, prompt=1, batch=batch, runs=DECODES, context=prompt)

@@ -7,11 +7,17 @@ which single one is best, odd rounds give the regret: auto's time over that one'
 the alpha-beta bound of ``plan/collectives.py`` with the configured bandwidth and delay,
 ``predicted_us`` its model of the algorithm on the links as measured. ``gloo`` is torch's own,
 without added delay.
+
+    PYTHONPATH=src:bench python bench/comm.py --cards    # on a machine with two graphics cards
+
+sums numbers that lie on cards, one card to a host, whose ranks share it; and, as one host of two
+cards, over NCCL.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import math
 import os
@@ -43,6 +49,7 @@ from banyan.plan.collectives import Ranks, bound_s
 
 TOPOLOGIES = [(2, 1), (2, 2), (2, 4), (3, 2), (4, 1)]
 SIZES = [4 << 10, 8 << 10, 64 << 10, 512 << 10, 4 << 20, 16 << 20]
+CARD_TOPOLOGIES = [(2, 1), (2, 2), (2, 4), (1, 2)]
 DELAYS_MS = [0.0, 0.1, 0.5]
 BANDWIDTH = 1e9 / 8
 PORT, STORE_PORT = 7000, 7099
@@ -52,6 +59,8 @@ CELL_S = 3.0
 TRIAL_ROUNDS = 2
 HOPELESS = 2.0
 """An algorithm so many times slower than the best one in the trial rounds has no further ones."""
+LONGEST_S = 120.0
+"""A rank that takes longer for one answer says where it stands, and ends."""
 
 
 def main() -> None:
@@ -61,29 +70,40 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="more rounds")
     parser.add_argument("--only", default="", help="one topology, such as 2x4")
     parser.add_argument("--no-gloo", action="store_true", help="leave torch's gloo out")
+    parser.add_argument("--cards", action="store_true", help="numbers lie on two graphics cards")
     options = parser.parse_args()
     if not netns.available():
         raise SystemExit("bench-comm needs root and iproute2 (network namespaces).")
     rows: list[Row] = []
-    for hosts, per_host in TOPOLOGIES:
+    for hosts, per_host in CARD_TOPOLOGIES if options.cards else TOPOLOGIES:
         if options.only in ("", f"{hosts}x{per_host}"):
             with netns.hosts(hosts) as made:
-                bench = Bench(made, per_host, gloo=not options.no_gloo)
+                gloo = not options.no_gloo and not options.cards
+                bench = Bench(made, per_host, gloo=gloo, on_cards=options.cards)
                 try:
                     rows += bench.rows(3 if options.full else 1)
                 finally:
                     bench.close()
-    report("comm", rows)
+    report("comm-cards" if options.cards else "comm", rows)
     _summary(rows)
 
 
 class Bench:
     """Ranks of one topology, all told the same, rank 0 answering."""
 
-    def __init__(self, made: Sequence[netns.Host], per_host: int, *, gloo: bool) -> None:
+    def __init__(
+        self, made: Sequence[netns.Host], per_host: int, *, gloo: bool, on_cards: bool
+    ) -> None:
         self.hosts, self.per_host, self.gloo = len(made), per_host, gloo
+        self.delays_ms = [0.0] if on_cards else DELAYS_MS
         members = tuple(
-            Member(rank=h * per_host + i, host=h, address=made[h].address, port=PORT + i)
+            Member(
+                rank=h * per_host + i,
+                host=h,
+                address=made[h].address,
+                port=PORT + i,
+                device=f"cuda:{i if len(made) == 1 else h}" if on_cards else "cpu",
+            )
             for h in range(len(made))
             for i in range(per_host)
         )
@@ -99,7 +119,7 @@ class Bench:
                 self.processes.append(
                     host.popen(
                         command,
-                        cpus=(h % (os.cpu_count() or 1),),
+                        cpus=() if on_cards else (h % (os.cpu_count() or 1),),
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         pass_fds=() if memory is None else (memory,),
@@ -110,7 +130,7 @@ class Bench:
 
     def rows(self, more: int) -> list[Row]:
         found: list[Row] = []
-        for delay_ms in DELAYS_MS:
+        for delay_ms in self.delays_ms:
             picks = self._ask(op="calibrate", delay_ms=delay_ms)
             for size in SIZES:
                 asked = {"size": size, "rounds": ROUNDS * more, "seconds": CELL_S * more}
@@ -131,14 +151,14 @@ class Bench:
         self, size: int, delay_ms: float, times: dict[str, list[float]], pick: dict[str, Any]
     ) -> list[Row]:
         rows = []
-        singles = [name for name in times if name != "auto"]
+        singles = [name for name in times if name in COLLECTIVES]
         even = {name: statistics.median(times[name][0::2]) for name in singles}
         odd = {name: statistics.median(runs[1::2]) for name, runs in times.items()}
         best = min(even, key=even.__getitem__)
         for name, runs in times.items():
             row = dict(self._row(size, delay_ms, name, runs))
             predicted = pick["predicted_us"]
-            row["predicted_us"] = predicted[pick["name"] if name == "auto" else name]
+            row["predicted_us"] = predicted.get(pick["name"] if name == "auto" else name)
             if name == "auto":
                 row |= {
                     "chosen": pick["name"],
@@ -158,7 +178,7 @@ class Bench:
             "delay_ms": delay_ms,
             "algorithm": name,
             "median_us": statistics.median(runs) * 1e6,
-            "bound_us": bound_s(size, ranks) * 1e6,
+            "bound_us": bound_s(size, ranks) * 1e6 if self.hosts > 1 else None,
             "predicted_us": None,
             "chosen": None,
             "regret": None,
@@ -184,7 +204,9 @@ def _summary(rows: Sequence[Row]) -> None:
     large = [
         float(str(row["median_us"])) / float(str(row["bound_us"]))
         for row in rows
-        if row["algorithm"] == "auto" and int(str(row["size_bytes"])) > 256 << 10
+        if row["algorithm"] == "auto"
+        and row["bound_us"]
+        and int(str(row["size_bytes"])) > 256 << 10
     ]
     if large:
         print(
@@ -205,6 +227,7 @@ class RankProcess:
             memory = shared.HostMemory(memory_fd, place, len(local), shared.SLOT_BYTES)
         listener = socket.create_server((member.address, member.port), backlog=64)
         self.roster = roster
+        self.device = member.device
         self.group = join_mesh(roster, rank, listener, memory)
         self.delays = Delays(BANDWIDTH)
         self.is_delayed = False
@@ -218,6 +241,11 @@ class RankProcess:
         singles = {name: make(self.group) for name, make in COLLECTIVES.items()}
         auto = Auto(self.group, list(singles.values()))
         self.collectives = {**singles, "auto": auto}
+        if self.device != "cpu":
+            import torch
+            from cards import on_cards
+
+            self.collectives = on_cards(self.collectives, self.group, torch.device(self.device))
         return {
             str(size): {
                 "name": auto.pick(size),
@@ -319,7 +347,9 @@ def rank_main() -> None:
     }
     for line in sys.stdin:
         asked = json.loads(line)
+        faulthandler.dump_traceback_later(LONGEST_S, exit=True)
         answer = operations[asked.pop("op")](**asked)
+        faulthandler.cancel_dump_traceback_later()
         if rank == 0:
             print(json.dumps(answer), flush=True)
 
