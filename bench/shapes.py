@@ -89,7 +89,7 @@ def folder(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Path:
     )
     index = json.dumps({"weight_map": places})
     (target / "model.safetensors.index.json").write_text(index)
-    (target / "config.json").write_text(json.dumps(_config(shape)))
+    (target / "config.json").write_text(json.dumps(settings(shape)))
     return target
 
 
@@ -167,7 +167,7 @@ def _add_words(writer: Any, vocab: int) -> None:
     writer.add_unk_token_id(0)
 
 
-def _config(shape: Shape) -> dict[str, object]:
+def settings(shape: Shape) -> dict[str, object]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

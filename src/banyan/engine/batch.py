@@ -25,7 +25,7 @@ class Span:
     pages: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Batch:
     """Ragged sequences laid end to end.
 
@@ -33,6 +33,8 @@ class Batch:
     logits are wanted (the last token of each sequence that samples, every row of one that scores).
     ``whole_rows`` bool [R]: which of those need every token's logit; of the others the likeliest
     candidates are enough (None: all are needed whole).
+
+    A batch is itself alone, even beside one with the same tokens.
     """
 
     id: int

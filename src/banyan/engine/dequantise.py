@@ -18,6 +18,7 @@ from torch import Tensor
 from banyan.engine import stored as formats
 from banyan.engine.stored import Format, Stored
 
+CPU: Final = torch.device("cpu")
 CHUNK: Final = 1 << 18  # numbers decoded at a time, so that the steps between stay in the cache
 
 _PLAIN: Final[Mapping[Format, torch.dtype]] = {
@@ -51,9 +52,10 @@ def dequantise(tensor: Stored, dtype: torch.dtype = torch.float32) -> Tensor:
     return out.view(tensor.shape)
 
 
-def dequantise_rows(tensor: Stored, rows: Tensor) -> Tensor:
-    """Some ``rows`` int64 [n] of a matrix as float32 [n, columns]."""
-    return _numbers(tensor, torch.from_numpy(tensor.data[rows.numpy()])).float()
+def dequantise_rows(tensor: Stored, rows: Tensor, device: torch.device = CPU) -> Tensor:
+    """Some ``rows`` int64 [n] of a matrix as float32 [n, columns] on ``device``, where plain types
+    are widened only then: fewer bytes go there."""
+    return _numbers(tensor, torch.from_numpy(tensor.data[rows.numpy()])).to(device).float()
 
 
 def affine_rows(tensor: Stored) -> Affine:

@@ -6,7 +6,7 @@ planned in ``attention.py``. A pool of one layer stands alone, so it can leave o
 
 from __future__ import annotations
 
-from collections import deque
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def page_bytes(
 
 
 class PagedKV:
-    """The pools of all layers, and the plan of the batch in hand that they share."""
+    """The pools of all layers, and the plans of batches that they share."""
 
     def __init__(
         self,
@@ -41,47 +41,33 @@ class PagedKV:
         device: torch.device = CPU,
     ) -> None:
         shape = (pages, page_size, kv_heads, head_dim)
-        self.page_size = page_size
-        self.dtype = dtype
-        self.device = device
-        self._in_place = can_read_in_place(dtype, device, head_dim)
-        self.layers = [LayerPages(self, shape) for _ in range(layers)]
+        plans = Plans(page_size, head_dim, dtype, device)
+        self.layers = [
+            LayerPages(
+                _untouched_zeros(shape, dtype, device),
+                _untouched_zeros(shape, dtype, device),
+                plans,
+            )
+            for _ in range(layers)
+        ]
         self.size_bytes = pages * page_bytes(
             layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
         )
-        self._planned: deque[tuple[Batch, dict[int | None, AttentionPlan]]] = deque(maxlen=2)
-
-    def plan(self, batch: Batch, window: int | None) -> AttentionPlan:
-        """The plan of ``batch`` for layers of this window, made by the first that asks."""
-        plans = next((plans for planned, plans in self._planned if planned is batch), None)
-        if plans is None:
-            plans = {}
-            self._planned.append((batch, plans))  # two: halves of a batch take turns
-        if window not in plans:
-            plans[window] = plan_attention(
-                batch,
-                page_size=self.page_size,
-                window=window,
-                dtype=self.dtype,
-                device=self.device,
-                in_place=self._in_place,
-            )
-        return plans[window]
 
 
 class LayerPages:
     """The keys and values of one layer: a ``LayerKV`` over pages."""
 
-    def __init__(self, cache: PagedKV, shape: tuple[int, int, int, int]) -> None:
-        self._cache = cache
-        self.keys = _untouched_zeros(shape, cache.dtype, cache.device)
-        self.values = _untouched_zeros(shape, cache.dtype, cache.device)
+    def __init__(self, keys: Tensor, values: Tensor, plans: Plans) -> None:
+        self.keys = keys
+        self.values = values
+        self._plans = plans
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, batch: Batch, *, scale: float, window: int | None
     ) -> Tensor:
         """See ``LayerKV``; the result has q's shape and type."""
-        plan = self._cache.plan(batch, window)
+        plan = self._plans.of(batch, window)
         self.keys.flatten(0, 1).index_copy_(0, plan.slots, k)
         self.values.flatten(0, 1).index_copy_(0, plan.slots, v)
         if not plan.prefills and len(plan.decodes) == 1:
@@ -93,6 +79,33 @@ class LayerPages:
         for prefill in plan.prefills:
             attend_prefill(q, self.keys, self.values, prefill, scale, out)
         return out
+
+
+class Plans:
+    """How batches attend, for all layers; a plan lives as long as its batch."""
+
+    def __init__(
+        self, page_size: int, head_dim: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._page_size = page_size
+        self._dtype = dtype
+        self._device = device
+        self._in_place = can_read_in_place(dtype, device, head_dim)
+        self._made: WeakKeyDictionary[Batch, dict[int | None, AttentionPlan]] = WeakKeyDictionary()
+
+    def of(self, batch: Batch, window: int | None) -> AttentionPlan:
+        """The plan of ``batch`` for layers of this window, made for the first that asks."""
+        plans = self._made.setdefault(batch, {})
+        if window not in plans:
+            plans[window] = plan_attention(
+                batch,
+                page_size=self._page_size,
+                window=window,
+                dtype=self._dtype,
+                device=self._device,
+                in_place=self._in_place,
+            )
+        return plans[window]
 
 
 def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ from banyan.engine.checkpoint import Checkpoint, open_checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, Precision
 from banyan.engine.cut import cut
 from banyan.engine.linear import CPU
+from banyan.engine.micro_batch import micro_batches
 from banyan.engine.precision import resolved
 from banyan.engine.rope import Rope
 from banyan.engine.slice_file import SUFFIX, open_slice
@@ -29,7 +30,9 @@ class Model:
     """A whole model, or one rank's share of one: then ``config`` is that of the share, ``vocab`` is
     the size of the whole vocabulary, and ``comm`` sums over the ranks of the stage.
 
-    ``dtype`` is that of the activations, and so of the keys and values it hands out.
+    ``dtype`` is that of the activations, and so of the keys and values it hands out. A large batch
+    goes through each layer in pieces of ``piece_rows`` (0: as one), one after the other while the
+    layer is there: what is alive at a time is that of a piece.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class Model:
         *,
         vocab: int | None = None,
         device: torch.device = CPU,
+        piece_rows: int = 0,
     ) -> None:
         self.config = config
         self.weights = weights
         self.dtype = dtype
         self.device = device
+        self._piece_rows = piece_rows
         self._splits_vocabulary = vocab is not None and vocab != config.vocab
         self._ropes = [Rope(rope, config.head_dim) for rope in config.ropes]
         self._shapes = [BlockShape.of_layer(config, layer, dtype) for layer in range(config.layers)]
@@ -66,20 +71,25 @@ class Model:
         """The first stage's start: tokens to float32 [T, hidden]."""
         if self.weights.embedding is None:
             raise RuntimeError("this stage has no embedding")
-        x = self.weights.embedding(batch.tokens).to(self.device)
+        x = self.weights.embedding(batch.tokens, self.device)
         if self._splits_vocabulary:
             x = comm.all_reduce(x.to(self.dtype)).float()
         return x
 
     def run_layers(self, x: Tensor, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
-        """Float32 [T, hidden] through this stage's layers."""
-        rotations = [rope.rotation(batch, self.dtype).to(self.device) for rope in self._ropes]
-        step = Step(batch, comm)
+        """Float32 [T, hidden] through this stage's layers, in place."""
+        rows = self._piece_rows or len(batch.tokens)
+        steps = [Step(piece, comm) for piece in micro_batches(batch, rows)]
+        rotations = [
+            [rope.rotation(step.batch, self.dtype).to(self.device) for rope in self._ropes]
+            for step in steps
+        ]
         for layer, (shape, rope) in enumerate(
             zip(self._shapes, self.config.layer_ropes, strict=True)
         ):
             with self.weights.layer(layer) as weights:
-                x = block(x, weights, kv[layer], step, rotations[rope], shape)
+                for part, step, rotation in zip(x.split(rows), steps, rotations, strict=True):
+                    block(part, weights, kv[layer], step, rotation[rope], shape)
         return x
 
     def logits(self, x: Tensor, batch: Batch) -> Tensor:

@@ -59,12 +59,14 @@ class Embedding:
     scale: float
     first: int = 0
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """int64 [T] -> float32 [T, hidden]; zeros for tokens that are not in the table."""
+    def __call__(self, tokens: Tensor, device: torch.device = CPU) -> Tensor:
+        """int64 [T] -> float32 [T, hidden] on ``device``; zeros for tokens that are not in the
+        table."""
         places = tokens - self.first
         absent = (places < 0) | (places >= self.table.shape[0])
-        rows = dequantise_rows(self.table, places.masked_fill(absent, 0))
-        rows[absent] = 0.0
+        rows = dequantise_rows(self.table, places.masked_fill(absent, 0), device)
+        if bool(absent.any()):
+            rows[absent.to(device)] = 0.0
         return rows if self.scale == 1.0 else rows * self.scale
 
 

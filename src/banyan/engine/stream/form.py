@@ -21,8 +21,9 @@ from banyan.engine.norm import RmsNorm
 from banyan.engine.stream import opaque
 from banyan.engine.weights import LayerWeights
 
-ALIGNMENT: Final = 64
-"""Where a tensor may begin in a layer: what vector instructions like best."""
+ALIGNMENT: Final = 256
+"""Where a tensor may begin in a layer. A card's libraries choose their kernels by it, and on this
+they choose the same as for memory that torch has allocated."""
 RECORDS: Final[Mapping[str, Callable[..., object]]] = {
     kind.__name__: kind
     for kind in (
