@@ -23,7 +23,7 @@ ALIGNMENT: Final = 4096
 
 def aligned(size_bytes: int) -> Tensor:
     """Zeros, uint8 [size rounded up to ``ALIGNMENT``], that take no memory until written."""
-    memory = mmap.mmap(-1, rounded(size_bytes))
+    memory = mmap.mmap(-1, rounded(size_bytes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # large pages save time, nothing else
         memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.uint8)
@@ -77,7 +77,10 @@ class DirectFile:
         return os.fstat(self._descriptor)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        """Of no effect the second time."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _forget(self, offset: int, size: int) -> None:
         if not self.is_direct:

@@ -13,7 +13,7 @@ from banyan.engine.weights import LayerWeights
 
 class DiskCarrier:
     """A ``Carrier``. ``read_bytes`` and ``read_s`` say how much it has read, and how long that
-    took; it closes the staging file with itself."""
+    took."""
 
     def __init__(self, staging: Staging, slots: int, slot_bytes: int) -> None:
         self.read_bytes = 0
@@ -40,4 +40,4 @@ class DiskCarrier:
         """Products are done when their call returns."""
 
     def close(self) -> None:
-        self._staging.close()
+        """The staging file belongs to who opened it."""

@@ -64,11 +64,11 @@ def load_streamed(
     resident = {
         layer: staging.read(layer, aligned(demand.layers[layer])) for layer in chosen.resident
     }
-    if not chosen.slots:
-        staging.close()
-        return StreamedWeights(embedding, head, resident, None, chosen)
-    carrier = DiskCarrier(staging, chosen.slots, chosen.slot_bytes)
-    return StreamedWeights(embedding, head, resident, Window(chosen.streamed, carrier), chosen)
+    window = None
+    if chosen.slots:
+        carrier = DiskCarrier(staging, chosen.slots, chosen.slot_bytes)
+        window = Window(chosen.streamed, carrier)
+    return StreamedWeights(embedding, head, resident, window, staging, chosen)
 
 
 def _check(config: EngineConfig) -> None:

@@ -56,7 +56,7 @@ class Staging:
     """An open staging file; reads may come from any thread. Raises ``StagingInvalid``."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
             self._file = DirectFile(path)
         except OSError as error:
@@ -81,12 +81,12 @@ class Staging:
             count = self._file.read_into(place, entry.offset)
         except OSError as error:
             raise EngineFailed(
-                f"Layer {layer} could not be read from {self._path}: {error.strerror}.",
+                f"Layer {layer} could not be read from {self.path}: {error.strerror}.",
                 remedy="Check the disk; then retry.",
             ) from None
         self._check_unchanged()
         if count < entry.size_bytes or probe(place) != entry.probe:
-            raise _invalid(self._path, f"layer {layer} is not what was written")
+            raise _invalid(self.path, f"layer {layer} is not what was written")
         return put_together(entry.description, buffer)
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Staging:
     def _check_unchanged(self) -> None:
         status = self._file.status
         if status.st_size != self._size or status.st_mtime_ns != self._written_s * 1_000_000_000:
-            raise _invalid(self._path, "it was changed after it was written")
+            raise _invalid(self.path, "it was changed after it was written")
 
 
 def write_staging(path: Path, layers: Iterable[LayerWeights]) -> None:

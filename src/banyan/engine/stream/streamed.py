@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+from banyan.engine.stream.staging import Staging
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import Embedding, Head, LayerWeights
 from banyan.plan.budget import Fit
@@ -31,10 +32,12 @@ class StreamedWeights:
         head: Head | None,
         resident: Mapping[int, LayerWeights],
         window: Window[LayerWeights] | None,
+        staging: Staging,
         fit: Fit,
     ) -> None:
         self.embedding = embedding
         self.head = head
+        self.staging = staging
         self.fit = fit
         self.window = window
         self._resident = {layer: nullcontext(weights) for layer, weights in resident.items()}
@@ -54,3 +57,4 @@ class StreamedWeights:
         """End the reader; of no effect the second time."""
         if self.window is not None:
             self.window.close()
+        self.staging.close()
