@@ -157,3 +157,17 @@ def test_serve_waits_for_the_machines_before_it_listens(
     shown = run("serve", "tiny", "--workers", "1")
     assert app.cluster.waits == 1
     assert "2 machines run tiny as tp2." in shown.err
+
+
+def test_a_memory_budget_is_read_in_words(
+    run: Runner, app: FakeApp, served: list[dict[str, object]]
+) -> None:
+    assert run("serve", "tiny", "--device-memory", "6GiB", "--host-memory", "16 GB").code == 0
+    assert app.settings.device_memory_bytes == 6 << 30
+    assert app.settings.host_memory_bytes == 16_000_000_000
+
+
+def test_what_is_no_amount_of_memory_is_refused(run: Runner, app: FakeApp) -> None:
+    shown = run("serve", "tiny", "--device-memory", "lots")
+    assert shown.code == 2
+    assert "such as 8GiB" in shown.err

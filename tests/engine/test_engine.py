@@ -12,6 +12,7 @@ from tests.engine.watched import GREEDY, Bench, all_at_once, text_of, write
 from banyan.core.context import Context
 from banyan.core.errors import (
     Cancelled,
+    CheckpointInvalid,
     ContextTooLong,
     DeadlineExceeded,
     EngineFailed,
@@ -117,6 +118,14 @@ def test_running_out_of_memory_says_which_settings_to_lower(bench: Bench) -> Non
     with pytest.raises(EngineFailed, match="memory") as caught:
         write(engine, "abc")
     assert "kv_cache_bytes" in caught.value.remedy
+
+
+def test_what_a_step_says_to_do_reaches_the_caller(bench: Bench) -> None:
+    engine = bench.engine()
+    bench.model.fails_with = CheckpointInvalid("A layer is gone.", remedy="Bring it back.")
+    with pytest.raises(EngineFailed, match="A layer is gone") as caught:
+        write(engine, "abc")
+    assert caught.value.remedy == "Bring it back."
 
 
 def test_logits_that_are_not_numbers_fail_only_the_request_they_belong_to(bench: Bench) -> None:

@@ -64,4 +64,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         max_batch_tokens=settings.max_batch_tokens,
         max_sequences=settings.max_sequences,
         max_waiting=settings.max_waiting,
+        device_memory=settings.device_memory_bytes,
+        host_memory=settings.host_memory_bytes,
+        staging=str(settings.staging),
     )

@@ -14,11 +14,20 @@ import typer
 
 from banyan.cli import output
 from banyan.cli.cluster_status import assumed
-from banyan.cli.options import AsJson, Home, Threads, new_context, settings
+from banyan.cli.options import (
+    AsJson,
+    DeviceMemory,
+    Home,
+    HostMemory,
+    Threads,
+    budget,
+    new_context,
+    settings,
+)
 from banyan.cli.session import opened
 from banyan.core.context import Context
 from banyan.core.errors import InputError
-from banyan.core.layout import ClusterOptions, WorkerOptions
+from banyan.core.layout import Budget, ClusterOptions, WorkerOptions
 from banyan.plan.hosts import HostsFile, parse_hosts
 
 if TYPE_CHECKING:
@@ -173,6 +182,8 @@ def join(
     leave_with_stdin: Annotated[
         bool, typer.Option("--leave-with-stdin", help="Leave when standard input closes.")
     ] = False,
+    device_memory: DeviceMemory = None,
+    host_memory: HostMemory = None,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -188,7 +199,7 @@ def join(
         raise InputError("The token is missing.", remedy="Give --token T as the head printed it.")
     if len(token) >= MAX_TOKEN:
         raise InputError(f"The token is too long: MAX_TOKEN = {MAX_TOKEN}.")
-    found = settings(home, threads=threads)
+    found = settings(home, threads=threads, **budget(device_memory, host_memory))
     options = WorkerOptions(
         address=address,
         port=int(port),
@@ -198,6 +209,11 @@ def join(
         device=device,
         tls=tls,
         slice_cache_bytes=found.slice_cache_bytes,
+        budget=Budget(
+            device=found.device_memory_bytes,
+            host=found.host_memory_bytes,
+            staging=str(found.staging),
+        ),
     )
     context = new_context()
     if leave_with_stdin:

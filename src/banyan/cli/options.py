@@ -10,6 +10,7 @@ import typer
 
 from banyan.core.context import Context
 from banyan.core.settings import Settings
+from banyan.plan.hosts import memory_bytes
 
 
 @dataclass(slots=True)
@@ -38,6 +39,22 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=0, help="Threads for computing; 0: all (BANYAN_THREADS)."),
 ]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--device-memory",
+        help="Most memory each rank takes, such as 6GiB; layers beyond it are streamed"
+        " (BANYAN_DEVICE_MEMORY_BYTES).",
+    ),
+]
+HostMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--host-memory",
+        help="Most host memory each rank on a card takes for streamed layers"
+        " (BANYAN_HOST_MEMORY_BYTES).",
+    ),
+]
 Host = Annotated[
     str | None,
     typer.Option("--host", help="Address to listen on; any but loopback needs keys (BANYAN_HOST)."),
@@ -57,6 +74,14 @@ def settings(home: Path | None = None, **given: object) -> Settings:
     found = Settings.from_environment()
     changes = {name: value for name, value in {"home": home, **given}.items() if value is not None}
     return replace(found, **changes).expanded()  # type: ignore[arg-type]  # checked by typer
+
+
+def budget(device_memory: str | None, host_memory: str | None) -> dict[str, int | None]:
+    """Both options as settings. Raises ``InputError`` for what is no amount of memory."""
+    return {
+        "device_memory_bytes": None if device_memory is None else memory_bytes(device_memory),
+        "host_memory_bytes": None if host_memory is None else memory_bytes(host_memory),
+    }
 
 
 def new_context(base_id: str | None = None) -> Context:

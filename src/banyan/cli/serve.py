@@ -27,7 +27,18 @@ from banyan.cli.cluster import (
     spread,
 )
 from banyan.cli.models import pull_embedded
-from banyan.cli.options import AsJson, Home, Host, Port, Threads, new_context, settings
+from banyan.cli.options import (
+    AsJson,
+    DeviceMemory,
+    Home,
+    Host,
+    HostMemory,
+    Port,
+    Threads,
+    budget,
+    new_context,
+    settings,
+)
 from banyan.cli.session import opened
 from banyan.core.errors import InputError
 from banyan.core.settings import Settings
@@ -64,13 +75,16 @@ def up(
     payload: Payload = "exact",
     layout: LayoutName = "auto",
     tls: WithTls = False,
+    device_memory: DeviceMemory = None,
+    host_memory: HostMemory = None,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the API and the console until Ctrl-C, and say what was resolved; with --hosts or
     --workers one model on several machines together."""
-    found = settings(home, host=host, port=port, threads=threads)
+    limits = budget(device_memory, host_memory)
+    found = settings(home, host=host, port=port, threads=threads, **limits)
     wanted = Spread(
         hosts=hosts,
         workers=workers,
@@ -118,13 +132,16 @@ def serve(
     payload: Payload = "exact",
     layout: LayoutName = "auto",
     tls: WithTls = False,
+    device_memory: DeviceMemory = None,
+    host_memory: HostMemory = None,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve one model on /v1 alone, as an OpenAI-compatible server; with --hosts or --workers on
     several machines together."""
-    found = settings(home, host=host, port=port, threads=threads)
+    limits = budget(device_memory, host_memory)
+    found = settings(home, host=host, port=port, threads=threads, **limits)
     wanted = Spread(
         hosts=hosts,
         workers=workers,

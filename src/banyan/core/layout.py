@@ -255,6 +255,16 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What each rank of a host may take of its device, and of the host's memory beside it, in bytes
+    (0: what it needs). ``staging`` is the folder for layers that pass through."""
+
+    device: int = 0
+    host: int = 0
+    staging: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """How a host joins. ``address`` and ``port`` are the head's; with ``tls`` a head without is
     refused. ``slice_cache_bytes``: most disk for parts of models that a head has sent."""
@@ -267,6 +277,7 @@ class WorkerOptions:
     device: str = "cpu"
     tls: bool = False
     slice_cache_bytes: int = 64 << 30
+    budget: Budget = Budget()
 
 
 def _check_rates(*rates: float) -> None:

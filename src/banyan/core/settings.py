@@ -46,6 +46,12 @@ class Settings:
     )
     rerank: bool = _setting(True, "Rerank close English results by query likelihood.")
     kv_cache_bytes: int = _setting(512 * MIB, "Memory for the engine's KV cache.")
+    device_memory_bytes: int = _setting(
+        0, "Most memory a rank of a model takes; layers beyond it are streamed. 0: what it needs."
+    )
+    host_memory_bytes: int = _setting(
+        0, "Most host memory a rank on a card takes for streamed layers. 0: what it needs."
+    )
     max_batch_tokens: int = _setting(512, "Tokens the engine works on in one step.")
     max_sequences: int = _setting(32, "Sequences the engine runs at the same time.")
     max_waiting: int = _setting(256, "Requests that may wait for the engine.")
@@ -96,6 +102,11 @@ class Settings:
             given[known[name].name] = _parse(name, text, known[name])
         return cls(**given).expanded()
 
+    @property
+    def staging(self) -> Path:
+        """Where layers lie that are streamed from the disk."""
+        return self.home / "staging"
+
     def expanded(self) -> Settings:
         return replace(self, home=self.home.expanduser())
 
@@ -108,7 +119,12 @@ class Settings:
 
 
 _LEAST = 1e-3
-_BOUNDS = {"port": (0, 65_535), "threads": (0, 1_024)}
+_BOUNDS = {
+    "port": (0, 65_535),
+    "threads": (0, 1_024),
+    "device_memory_bytes": (0, math.inf),
+    "host_memory_bytes": (0, math.inf),
+}
 """What a number may be at least and at most, where it is not just positive."""
 
 _NOT_SETTINGS = {PREFIX + "REQUIRE", PREFIX + "TEST_HOME"}

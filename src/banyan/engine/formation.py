@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banyan.core.layout import Layout
+from banyan.core.layout import Budget, Layout
 from banyan.engine.comm.roster import Roster
 from banyan.engine.config import EngineConfig
 
@@ -42,10 +42,12 @@ class Formation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """What one rank's process is given: its number, its bound listener, and the descriptors of
-    its host's shared memory (none where it is alone on its host)."""
+    """What one rank's process is given: its number, its bound listener, the descriptors of its
+    host's shared memory (none where it is alone on its host), and its host's budget, which stands
+    for the one in the formation's config."""
 
     formation: Formation
     rank: int
     listener_fd: int
     memory_fds: tuple[int, ...] = ()
+    budget: Budget = Budget()

@@ -230,6 +230,8 @@ def _logits_of(batch: Batch) -> Iterator[tuple[Span, int, int]]:
 
 
 def _failure(error: Exception) -> EngineFailed:
+    if isinstance(error, BanyanError):
+        return EngineFailed(f"A step of the engine failed: {error}", remedy=error.remedy)
     if isinstance(error, MemoryError) or "not enough memory" in str(error):
         return EngineFailed(
             f"The engine ran out of memory in a step: {error}",

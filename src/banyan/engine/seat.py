@@ -131,7 +131,7 @@ def take(
     """
     formation, rank = seat.formation, seat.rank
     layout = formation.layout
-    config = _local_config(formation, rank)
+    config = _local_config(seat)
     report("connecting")
     group = _connected(seat)
     report("loading")
@@ -145,12 +145,21 @@ def take(
     return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
 
 
-def _local_config(formation: Formation, rank: int) -> EngineConfig:
-    """The formation's config on this rank's device, with its part of the host's cores."""
-    member = formation.roster.members[rank]
+def _local_config(seat: Seat) -> EngineConfig:
+    """The formation's config on this rank's device, with its part of the host's cores and within
+    the host's budget."""
+    formation, budget = seat.formation, seat.budget
+    member = formation.roster.members[seat.rank]
     beside = sum(other.host == member.host for other in formation.roster.members)
     threads = formation.config.threads or max(1, available_cores() // beside)
-    return replace(formation.config, threads=threads, device=member.device).resolve()
+    return replace(
+        formation.config,
+        threads=threads,
+        device=member.device,
+        device_memory=budget.device,
+        host_memory=budget.host,
+        staging=budget.staging,
+    ).resolve()
 
 
 def _connected(seat: Seat) -> Group:

@@ -14,6 +14,7 @@ from tests.engine.cluster.toys import Toys, absent, toys, use_toy_ranks, wait_un
 
 from banyan.core.context import Context
 from banyan.core.errors import HostUnreachable, InputError, JoinRefused
+from banyan.core.layout import Budget
 from banyan.engine.cluster import part
 from banyan.engine.cluster.frames import Prepare, RankNews
 from banyan.engine.cluster.part import Part
@@ -168,6 +169,7 @@ def a_part(
         order,
         find=absent,
         slices=SliceCache(folder / "slices", 1 << 30),
+        budget=Budget(),
         call=call,
         on_news=news.append,
         on_event=lambda event: None,

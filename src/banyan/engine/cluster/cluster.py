@@ -156,6 +156,7 @@ def join_head(
         find=find,
         tls=options.tls,
         measured=own_device(folder, options.device, on_event),
+        budget=options.budget,
     )
     join(settings, context, on_event)
 

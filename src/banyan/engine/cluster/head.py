@@ -19,7 +19,7 @@ from pathlib import Path
 from banyan.core.cluster import ClusterStatus
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, ClusterDown, ClusterError, ModelError
-from banyan.core.layout import Facts, Layout, ModelShape
+from banyan.core.layout import Budget, Facts, Layout, ModelShape
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.choosing import facts_of
 from banyan.engine.cluster.control import Clock
@@ -273,7 +273,10 @@ class Head:
         kind = weight_kind(config, checkpoint)
         own = self.settings
         model = identify(path, name, own.folder)
-        local = LocalRanks(range(own.local_ranks), own.address, self._note_own)
+        budget = Budget(
+            device=config.device_memory, host=config.host_memory, staging=config.staging
+        )
+        local = LocalRanks(range(own.local_ranks), own.address, self._note_own, budget)
         try:
             members = self._forming.members(local, (own.address, own.device), guests, context)
             links = self._forming.links(local, own.address, guests, own.pem)

@@ -17,6 +17,7 @@ from banyan.core.errors import (
     JoinRefused,
     NotFound,
 )
+from banyan.core.layout import Budget
 from banyan.engine.cluster.control import SLICE
 from banyan.engine.cluster.frames import (
     MAX_MESSAGE,
@@ -43,9 +44,9 @@ SHOW_S: Final = 1.0
 
 class Part:
     """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
-    ``slices`` keeps slices, and digests beside them; ``call`` makes a proven connection to the
-    head. ``on_news`` is told of ranks, ``on_event`` what a person may like to know; neither once
-    this is closed."""
+    ``slices`` keeps slices, and digests beside them; ``budget`` is each rank's; ``call`` makes a
+    proven connection to the head. ``on_news`` is told of ranks, ``on_event`` what a person may like
+    to know; neither once this is closed."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Part:
         *,
         find: Callable[[str], Path],
         slices: SliceCache,
+        budget: Budget,
         call: Callable[[handshake.Hello], Stream],
         on_news: Callable[[RankNews], None],
         on_event: Callable[[str], None],
@@ -68,7 +70,7 @@ class Part:
         self._closed = False
         self._fetching: Stream | None = None
         self._thread: threading.Thread | None = None
-        self._ranks = LocalRanks(order.ranks, order.address, self._note)
+        self._ranks = LocalRanks(order.ranks, order.address, self._note, budget)
 
     @property
     def ports(self) -> dict[int, int]:

@@ -11,22 +11,33 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from banyan.core.errors import ClusterError
+from banyan.core.layout import Budget
 from banyan.engine.cluster.frames import RankState, RankVitals
 from banyan.engine.cluster.rank_process import OnChange, RankProcess
 from banyan.engine.comm import shared
 from banyan.engine.formation import Formation, Seat
 from banyan.engine.pulse import Progress
 
+NO_BUDGET: Final = Budget()
+
 
 class LocalRanks:
     """The ranks of one formation on this host. ``on_change`` is called from their threads, and no
     more once they are being closed."""
 
-    def __init__(self, ranks: Sequence[int], address: str, on_change: OnChange) -> None:
+    def __init__(
+        self,
+        ranks: Sequence[int],
+        address: str,
+        on_change: OnChange,
+        budget: Budget = NO_BUDGET,
+    ) -> None:
         """Raises ``ClusterError`` when this host cannot listen at ``address``."""
         self._on_change = on_change
+        self._budget = budget
         self._listeners: dict[int, socket.socket] = {}
         self._processes: dict[int, RankProcess] = {}
         self._memory: int | None = None
@@ -63,6 +74,7 @@ class LocalRanks:
             rank=rank,
             listener_fd=self._listeners[rank].fileno(),
             memory_fds=() if self._memory is None else (self._memory,),
+            budget=self._budget,
         )
 
     def start(self, formation: Formation, rank: int, path: Path) -> None:

@@ -22,7 +22,7 @@ import psutil
 
 from banyan.core.context import Context
 from banyan.core.errors import ClusterError, HostUnreachable, InputError, JoinRefused
-from banyan.core.layout import DeviceFacts
+from banyan.core.layout import Budget, DeviceFacts
 from banyan.engine.cluster.control import CONTROL, Conversation, report_of
 from banyan.engine.cluster.frames import (
     Beat,
@@ -57,7 +57,7 @@ OnEvent = Callable[[str], None]
 class WorkerSettings:
     """``find`` gives the path of an installed model of that name, or raises ``NotFound``;
     ``slices`` keeps slices, and digests of checkpoints beside them; with ``tls`` a head without is
-    refused. ``measured``: what the device does."""
+    refused. ``measured``: what the device does; ``budget``: what each rank may take."""
 
     address: str
     port: int
@@ -69,6 +69,7 @@ class WorkerSettings:
     find: Callable[[str], Path]
     tls: bool = False
     measured: DeviceFacts | None = None
+    budget: Budget = Budget()
 
 
 def join(settings: WorkerSettings, context: Context, on_event: OnEvent) -> None:
@@ -197,6 +198,7 @@ class _Visit:
                 said(Prepare, message),
                 find=own.find,
                 slices=own.slices,
+                budget=own.budget,
                 call=lambda hello: _connected(own, hello),
                 on_news=lambda news: self._conversation.send(frame("rank", news)),
                 on_event=self._on_event,
