@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,6 +40,9 @@ from banyan.engine.stream.staging import Staging
 MIB = 1 << 20
 PROMPT = 128
 ROUNDS = 7
+STEP_ROWS = 512
+PREFILLS = 3
+STEPS = 3
 CHUNK = 16 * MIB
 STAGING = shapes.FOLDER / "staging"
 
@@ -127,12 +130,18 @@ def control_group(limit: int) -> Iterator[Path | None]:
         group.rmdir()
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """One row, in this process."""
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Medians; ``copy`` in bytes per second, None where nothing streams."""
 
+    ttft_s: float
+    step_s: float
+    copy: float | None
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """One row, in this process; nothing but the staging file where no rounds are asked for."""
     from banyan.engine.model import load
-    from banyan.engine.runner import alone
     from banyan.engine.stream.streamed import StreamedWeights
 
     config = EngineConfig(
@@ -141,53 +150,61 @@ def measure(case: Case) -> dict[str, Any]:
         staging=str(STAGING),
         kv_cache_bytes=128 * MIB,
         max_sequences=case.batch,
-        max_batch_tokens=512,
+        max_batch_tokens=STEP_ROWS,
     ).resolve()
     path = shapes.folder(shapes.B1) if case.precision == "bf16" else shapes.gguf_file(shapes.B1)
     model = load(path, config)
-    weights = model.weights
     if not case.rounds:
         model.close()
         return {}
-    with torch.inference_mode():
-        runner = alone(model, config).runner
-        sequences = -(-512 // PROMPT)
-        first = [
-            make_batch(PROMPT, min(sequences, case.batch), 0)
-            for _ in range(-(-case.batch // sequences))
-        ]
-        step = make_batch(1, case.batch, PROMPT)
-        for batch in (*first, step):
-            runner.start(batch)()
-        ttft_s = statistics.median(
-            sum(_seconds(lambda batch=batch: runner.start(batch)()) for batch in first)
-            for _ in range(3)
-        )
-        moved, copied = [], []
-        passing = weights.fit.streamed_bytes if isinstance(weights, StreamedWeights) else 0
-        for _ in range(case.rounds):
-            steps = [_seconds(lambda: runner.start(step)()) for _ in range(3)]
-            moved.append(statistics.median(steps))
-            if passing:
-                copied.append(_copy_rate(weights.staging))
-        runner.close()
-    step_s = statistics.median(moved)
-    peak = measured_peak()
-    copy = statistics.median(copied) if copied else None
+    streamed = model.weights if isinstance(model.weights, StreamedWeights) else None
+    passing = 0 if streamed is None else streamed.fit.streamed_bytes
+    times = timed(model, config, case, streamed.staging if streamed and passing else None)
+    rate = passing / times.step_s
     return {
         "device": "cpu",
         "model": f"1.1b {case.precision}",
         "batch": case.batch,
         "mode": "stream" if passing else "resident",
         "budget_bytes": case.budget or None,
-        "peak_bytes": peak.peak,
-        "streamed_bytes": passing,
-        "bytes_per_s": passing / step_s if passing else None,
-        "copy_bytes_per_s": copy,
-        "of_copy": passing / step_s / copy if copy else None,
-        "ttft_s": ttft_s,
-        "decode_tokens_per_s": case.batch / step_s,
+        "peak_bytes": measured_peak().peak,
+        "streamed_bytes": passing or None,
+        "bytes_per_s": rate if passing else None,
+        "copy_bytes_per_s": times.copy,
+        "of_copy": rate / times.copy if times.copy else None,
+        "ttft_s": times.ttft_s,
+        "decode_tokens_per_s": case.batch / times.step_s,
     }
+
+
+def timed(model: Any, config: EngineConfig, case: Case, staging: Staging | None) -> Times:
+    """Prompts, then rounds of steps and plain reads in turn."""
+    import torch
+
+    from banyan.engine.runner import alone
+
+    at_once = min(case.batch, STEP_ROWS // PROMPT)
+    prompts = [make_batch(PROMPT, at_once, 0)] * -(-case.batch // at_once)
+    step = make_batch(1, case.batch, PROMPT)
+    with torch.inference_mode():
+        runner = alone(model, config).runner
+
+        def run(batches: Sequence[Any]) -> None:
+            for batch in batches:
+                runner.start(batch)()
+
+        run([*prompts, step])
+        first = [_seconds(lambda: run(prompts)) for _ in range(PREFILLS)]
+        steps, copies = [], []
+        for _ in range(case.rounds):
+            steps.append(statistics.median(_seconds(lambda: run([step])) for _ in range(STEPS)))
+            copies += [] if staging is None else [_copy_rate(staging)]
+        runner.close()
+    return Times(
+        ttft_s=statistics.median(first),
+        step_s=statistics.median(steps),
+        copy=statistics.median(copies) if copies else None,
+    )
 
 
 def _seconds(work: Callable[[], object]) -> float:
