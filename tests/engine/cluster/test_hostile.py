@@ -183,8 +183,15 @@ def test_an_overheard_handshake_opens_nothing(cluster: Toys) -> None:
 LENGTH_OF_2_63 = (1 << 63).to_bytes(8, "big")
 
 
-def test_a_length_of_2_to_the_63_is_an_empty_promise(cluster: Toys) -> None:
-    """Of the eight bytes the first four are read as a length: of a frame as long as the cap."""
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence alone ends no conversation in time for a test."""
+    monkeypatch.setattr(control, "DEAD_S", 60.0)
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_length_of_2_to_the_63_is_not_waited_for(cluster: Toys) -> None:
+    """Of the eight bytes the first four are a length by themselves, and far beyond the cap."""
     connection, _ = admitted(cluster)
     with connection:
         connection.sendall(LENGTH_OF_2_63)
@@ -201,6 +208,7 @@ def test_half_a_frame_is_not_waited_for_longer_than_silence(
         assert is_closed(connection)
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("length", [2**32 - 1, MAX_CONTROL_BYTES + 1])
 def test_an_announced_length_beyond_the_cap_is_not_waited_for(cluster: Toys, length: int) -> None:
     connection, _ = admitted(cluster)
