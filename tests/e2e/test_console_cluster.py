@@ -83,6 +83,17 @@ def test_who_computes_what_is_shown_for_stages_too(open_console: OpenConsole) ->
     expect(page.locator(".page-head")).to_contain_text("lie on 2 stages")
 
 
+def test_the_layouts_that_were_weighed_are_told_with_why_not(open_console: OpenConsole) -> None:
+    _, page = opened(open_console, Shop(cluster=cluster_states.of(1, 1)))
+    rows = page.locator(".options tbody tr")
+    expect(rows).to_have_count(2)
+    assert rows.first.inner_text().split() == [
+        *("tp2", "in", "use", "30", "410", "ms", "28", "ms", "The", "fastest", "of", "them."),
+    ]
+    expect(rows.last).to_contain_text("17.2 ms more for sums between ranks")
+    expect(page.get_by_text("in use")).to_have_count(1)
+
+
 def test_an_algorithm_that_was_asked_for_is_said_to_be(open_console: OpenConsole) -> None:
     status = replace(cluster_states.of(1, 1), algorithm="tree", payload="int8")
     status = replace(status, choices=(), links=())

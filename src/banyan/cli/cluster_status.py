@@ -133,7 +133,18 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def _tables(found: ClusterStatus) -> Iterator[Table]:
+    yield _hosts(found)
+    yield _ranks(found)
+    yield _options(found)
+    yield _links(found)
     yield (
+        ("message", "picked", "measured", "predicted", "the next best"),
+        [_choice(choice) for choice in found.choices],
+    )
+
+
+def _hosts(found: ClusterStatus) -> Table:
+    return (
         ("host", "address", "cores", "ranks hold", "all hold", "of", "heard"),
         [
             (
@@ -148,7 +159,10 @@ def _tables(found: ClusterStatus) -> Iterator[Table]:
             for host in found.hosts
         ],
     )
-    yield (
+
+
+def _ranks(found: ClusterStatus) -> Table:
+    return (
         ("rank", "host", "device", "state", "holds", "layers", "heads", "columns"),
         [
             (
@@ -165,7 +179,26 @@ def _tables(found: ClusterStatus) -> Iterator[Table]:
             for rank in host.ranks
         ],
     )
-    yield (
+
+
+def _options(found: ClusterStatus) -> Table:
+    return (
+        ("could run as", "layers", "first token", "per token", "because"),
+        [
+            (
+                option.name,
+                "+".join(map(str, option.layers)),
+                f"{option.ttft_s:.3f} s",
+                f"{option.itl_s * 1e3:.1f} ms",
+                option.reason or "the best, by what was measured",
+            )
+            for option in found.options
+        ],
+    )
+
+
+def _links(found: ClusterStatus) -> Table:
+    return (
         ("link", "latency", "bandwidth"),
         [
             (
@@ -175,10 +208,6 @@ def _tables(found: ClusterStatus) -> Iterator[Table]:
             )
             for link in found.links
         ],
-    )
-    yield (
-        ("message", "picked", "measured", "predicted", "the next best"),
-        [_choice(choice) for choice in found.choices],
     )
 
 

@@ -35,6 +35,18 @@ class ChoiceStats(AlgorithmStats):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutOption:
+    """A layout that was weighed: the layers of each stage, the seconds that the first token and
+    each further one should take, and why it is not the best (empty: it is)."""
+
+    name: str
+    layers: tuple[int, ...]
+    ttft_s: float
+    itl_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankStatus:
     """``state``: starting, connecting, loading, measuring, ready, failed or ended, or empty while
     nothing is known; ``rss_bytes`` is what its process ``pid`` holds, ``share`` its part of the
@@ -69,7 +81,8 @@ class ClusterStatus:
 
     Rates, tokens, requests, links and choices are those of the engine while it runs; hosts are
     numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted. ``facts`` are what
-    the layout was chosen by, for weights in ``precision``.
+    the layout was chosen by, for weights in ``precision``; ``options`` are what could be run, best
+    first.
     """
 
     state: str
@@ -93,3 +106,4 @@ class ClusterStatus:
     choices: tuple[ChoiceStats, ...] = ()
     facts: Facts | None = None
     precision: str = ""
+    options: tuple[LayoutOption, ...] = ()

@@ -63,7 +63,7 @@ def plan(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) 
     }
     winner = best[workload.objective]
     rejected = [
-        _rejected(candidate, winner, workload.objective)
+        rejected(candidate, winner, workload.objective)
         for candidate in found
         if candidate is not winner
     ]
@@ -106,8 +106,8 @@ def _speeds(facts: Facts) -> list[float]:
     return [device.weight_bandwidth for host in facts.hosts for device in host.devices]
 
 
-def _rejected(candidate: Candidate, winner: Candidate, objective: Objective) -> Candidate:
-    """With why it was not chosen, in words and in numbers."""
+def rejected(candidate: Candidate, winner: Candidate, objective: Objective) -> Candidate:
+    """The candidate with why it was not chosen, in words and in numbers."""
     if not candidate.fits:
         return replace(candidate, cause="does not fit", reason=_overflow(candidate))
     ours, theirs = candidate.price(objective), winner.price(objective)

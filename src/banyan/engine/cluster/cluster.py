@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 from banyan.core.cluster import ClusterStatus, LinkStats
 from banyan.core.context import Context
@@ -23,7 +24,7 @@ from banyan.core.layout import ClusterOptions, Facts, LinkFacts, ModelShape, Wor
 from banyan.engine import planning
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.calibration import own_device
-from banyan.engine.cluster.choosing import LAYOUTS, layout_of
+from banyan.engine.cluster.choosing import LAYOUTS, WORKLOAD, layout_of
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.join_token import kept_token
@@ -38,6 +39,7 @@ from banyan.engine.formation import Communication
 from banyan.plan.devices import with_links
 from banyan.plan.hosts import HostSpec
 from banyan.plan.matrices import WeightKind
+from banyan.plan.weighing import weighed
 
 OnEvent = Callable[[str], None]
 
@@ -59,6 +61,7 @@ class Cluster:
         _check(options)
         self.token = options.token or kept_token(folder)
         self._name = name
+        self._path = path
         self._on_event = on_event
         self._remote: list[RemoteHost] = []
         settings = HeadSettings(
@@ -115,8 +118,8 @@ class Cluster:
         """Who is here, how they are, and what the engine has measured."""
         found, stats = replace(self._head.status(), model=self._name), self.engine.stats
         if stats is None:
-            return found
-        return replace(
+            return self._with_options(found)
+        found = replace(
             found,
             prefill_tokens_per_s=stats.prefill_tokens_per_s,
             decode_tokens_per_s=stats.decode_tokens_per_s,
@@ -128,6 +131,18 @@ class Cluster:
             choices=stats.choices,
             facts=None if found.facts is None else _refined(found.facts, stats.links),
         )
+        return self._with_options(found)
+
+    def _with_options(self, found: ClusterStatus) -> ClusterStatus:
+        """With the layouts that could be run, priced by the facts as they are known now."""
+        if found.facts is None:
+            return found
+        kind = cast("WeightKind", found.precision)  # of a group that has formed it is one
+        return replace(found, options=weighed(self._shape, kind, found.facts, WORKLOAD))
+
+    @cached_property
+    def _shape(self) -> ModelShape:
+        return planned(self._path)[0]
 
     def close(self) -> None:
         for host in self._remote:

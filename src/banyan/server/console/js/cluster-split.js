@@ -16,6 +16,11 @@ function stagesOf(hosts) {
   return [...stages.values()].sort((a, b) => a.begin - b.begin);
 }
 
+/** How many layers each stage has. */
+export function stageLayers(hosts) {
+  return stagesOf(hosts).map(sizeOf);
+}
+
 /** The layout in a sentence. */
 export function splitWords({ hosts }) {
   const stages = stagesOf(hosts);

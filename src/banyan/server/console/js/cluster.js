@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { linkTable, linksOf } from "./cluster-links.js";
 import { clusterMap } from "./cluster-map.js";
 import { joinNotice, startHint } from "./cluster-notices.js";
+import { optionTable } from "./cluster-options.js";
 import { machines } from "./cluster-ranks.js";
 import { noteTokens, speedLine } from "./cluster-speed.js";
 import { split, splitWords } from "./cluster-split.js";
@@ -68,7 +69,7 @@ function mapTitle({ tls }) {
 function clusterView(root) {
   const [notice, top, mapHead] = [el("div"), el("div.tiles"), el("div.card-head")];
   const [drawing, links] = [el("div"), el("div")];
-  const [list, ways, parts] = [1, 2, 3].map(() => el("section.card"));
+  const [list, parts, why, ways] = [1, 2, 3, 4].map(() => el("section.card"));
   const map = clusterMap(drawing);
   fill(
     root,
@@ -76,14 +77,16 @@ function clusterView(root) {
     top,
     el("section.card.cluster-map", {}, mapHead, drawing, links),
     el("div.cluster-columns", {}, list, parts),
+    why,
     ways,
   );
-  const [showNotice, showHead, showLinks, showSums, showSplit] = [
+  const [showNotice, showHead, showLinks, showSums, showSplit, showWhy] = [
     showing(notice, joinNotice),
     showing(mapHead, mapTitle),
     showing(links, linkTable),
     showing(ways, sums),
     showing(parts, split),
+    showing(why, optionTable),
   ];
   return {
     show(status) {
@@ -98,7 +101,9 @@ function clusterView(root) {
       showLinks({ links: linksOf(status), hosts: names });
       fill(list, machines(status));
       showSums({ choices: status.choices, algorithm, payload });
-      showSplit({ hosts: status.hosts.map(withoutVitals) });
+      const lasting = status.hosts.map(withoutVitals);
+      showSplit({ hosts: lasting });
+      showWhy({ options: status.options, hosts: lasting });
     },
     stop: () => map.stop(),
   };

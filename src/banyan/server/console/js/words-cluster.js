@@ -139,6 +139,19 @@ export const CLUSTER_WORDS = {
     "每个进程把全部数据发给同一个进程，由它发回总和。",
   ],
 
+  "cluster.options.title": ["Why this layout", "为什么这样划分"],
+  "cluster.options.text": [
+    "What the planner expects of each layout that these machines could run, for one request at a " +
+      "time, from their measured speeds and links.",
+    "规划器根据实测的速度与链路，对这些机器可用的每种划分在单个请求下的预期。",
+  ],
+  "cluster.options.layout": ["Layout", "划分"],
+  "cluster.options.layers": ["Layers", "层"],
+  "cluster.options.first": ["First token", "首个词元"],
+  "cluster.options.next": ["Each next", "之后每个"],
+  "cluster.options.reason": ["Because", "原因"],
+  "cluster.options.best": ["The fastest of them.", "其中最快。"],
+  "cluster.options.used": ["in use", "使用中"],
   "cluster.split.title": ["Who computes what", "任务划分"],
   "cluster.split.none": ["Known once all machines are here.", "机器到齐后可见。"],
   "cluster.split.one": ["All {layers} layers run on {ranks} rank.", "全部 {layers} 层由 {ranks} 个进程计算。"],

@@ -1,0 +1,48 @@
+/** Why this layout: the ones that could be run, with what the planner expects of each. */
+
+import { stageLayers } from "./cluster-split.js";
+import { el } from "./dom.js";
+import { duration, t } from "./i18n.js";
+
+function row(option, layers) {
+  const isUsed = option.layers.join() === layers.join();
+  return el(
+    "tr",
+    {},
+    el(
+      "th",
+      { scope: "row" },
+      `${option.name} `,
+      isUsed && el("span.pill.pill-good", {}, t("cluster.options.used")),
+    ),
+    el("td", {}, option.layers.join(" + ")),
+    el("td", {}, duration(option.ttft_s)),
+    el("td", {}, duration(option.itl_s)),
+    el("td.options-reason", {}, option.reason || t("cluster.options.best")),
+  );
+}
+
+/** @param {{options: Object[], hosts: Object[]}} facts */
+export function optionTable({ options, hosts }) {
+  if (options.length < 2) return [];
+  const names = ["layout", "layers", "first", "next", "reason"];
+  const layers = stageLayers(hosts);
+  return [
+    el("h2", {}, t("cluster.options.title")),
+    el("p.muted.card-text", {}, t("cluster.options.text")),
+    el(
+      "div.table-scroll",
+      {},
+      el(
+        "table.options",
+        {},
+        el(
+          "thead",
+          {},
+          el("tr", {}, names.map((name) => el("th", { scope: "col" }, t(`cluster.options.${name}`)))),
+        ),
+        el("tbody", {}, options.map((option) => row(option, layers))),
+      ),
+    ),
+  ];
+}
