@@ -84,7 +84,9 @@ def test_who_computes_what_is_shown_for_stages_too(open_console: OpenConsole) ->
 
 
 def test_the_layouts_that_were_weighed_are_told_with_why_not(open_console: OpenConsole) -> None:
-    _, page = opened(open_console, Shop(cluster=cluster_states.of(1, 1)))
+    status = replace(cluster_states.of(1, 1), assumed=("the link head - attic-1",))
+    _, page = opened(open_console, Shop(cluster=status))
+    expect(page.get_by_text("Not measured, but assumed: the link head - attic-1.")).to_be_visible()
     rows = page.locator(".options tbody tr")
     expect(rows).to_have_count(2)
     assert rows.first.inner_text().split() == [

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from banyan.cli import output
-from banyan.cli.cluster_status import assumed
 from banyan.cli.options import (
     AsJson,
     DeviceMemory,
@@ -143,7 +142,7 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         cluster.wait_ready(new_context())
         status = cluster.status()
         output.note(f"{len(status.hosts)} machines run {model} as {status.layout}.")
-        for what in assumed(status):
+        for what in status.assumed:
             output.note(f"Assumed for that, not measured: {what}.")
 
 

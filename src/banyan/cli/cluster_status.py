@@ -14,7 +14,6 @@ from banyan.cli.options import AsJson
 from banyan.core.cluster import ChoiceStats, ClusterStatus
 from banyan.core.errors import HostUnreachable, RemoteModelFailed, Unauthenticated
 from banyan.core.layout import from_json
-from banyan.plan.devices import assumptions
 
 TIMEOUT_S = 5.0
 WATCH_S = 2.0
@@ -102,7 +101,7 @@ def _show(found: ClusterStatus) -> None:
             ("waits for", ", ".join(found.missing)),
             ("precision", found.precision),
             ("layout", found.layout),
-            ("assumed", "; ".join(assumed(found))),
+            ("assumed", "; ".join(found.assumed)),
             ("sums by", found.algorithm),
             ("across hosts", found.payload + (", encrypted" if found.tls else "")),
             ("writes", _rate(found.decode_tokens_per_s)),
@@ -118,11 +117,6 @@ def _show(found: ClusterStatus) -> None:
         if rows:
             output.print_text()
             output.table(headers, rows)
-
-
-def assumed(found: ClusterStatus) -> tuple[str, ...]:
-    """What the layout was chosen by without having been measured, in words."""
-    return () if found.facts is None else assumptions(found.facts, found.precision)
 
 
 def _rate(tokens_per_s: float) -> str:

@@ -82,7 +82,7 @@ class ClusterStatus:
     Rates, tokens, requests, links and choices are those of the engine while it runs; hosts are
     numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted. ``facts`` are what
     the layout was chosen by, for weights in ``precision``; ``options`` are what could be run, best
-    first.
+    first, and ``assumed`` says in words what of the facts was not measured.
     """
 
     state: str
@@ -107,3 +107,4 @@ class ClusterStatus:
     facts: Facts | None = None
     precision: str = ""
     options: tuple[LayoutOption, ...] = ()
+    assumed: tuple[str, ...] = ()

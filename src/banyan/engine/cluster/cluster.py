@@ -36,7 +36,7 @@ from banyan.engine.comm.certificate import make_certificate
 from banyan.engine.comm.choose import ALGORITHMS, PAYLOADS
 from banyan.engine.config import EngineConfig
 from banyan.engine.formation import Communication
-from banyan.plan.devices import with_links
+from banyan.plan.devices import assumptions, with_links
 from banyan.plan.hosts import HostSpec
 from banyan.plan.matrices import WeightKind
 from banyan.plan.weighing import weighed
@@ -138,7 +138,11 @@ class Cluster:
         if found.facts is None:
             return found
         kind = cast("WeightKind", found.precision)  # of a group that has formed it is one
-        return replace(found, options=weighed(self._shape, kind, found.facts, WORKLOAD))
+        return replace(
+            found,
+            options=weighed(self._shape, kind, found.facts, WORKLOAD),
+            assumed=assumptions(found.facts, found.precision),
+        )
 
     @cached_property
     def _shape(self) -> ModelShape:

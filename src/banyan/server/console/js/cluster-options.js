@@ -22,14 +22,17 @@ function row(option, layers) {
   );
 }
 
-/** @param {{options: Object[], hosts: Object[]}} facts */
-export function optionTable({ options, hosts }) {
+/** @param {{options: Object[], hosts: Object[], assumed: string[]}} facts */
+export function optionTable({ options, hosts, assumed }) {
   if (options.length < 2) return [];
   const names = ["layout", "layers", "first", "next", "reason"];
   const layers = stageLayers(hosts);
   return [
     el("h2", {}, t("cluster.options.title")),
     el("p.muted.card-text", {}, t("cluster.options.text")),
+    assumed.length
+      ? el("p.card-text", {}, t("cluster.options.assumed", { what: assumed.join("; ") }))
+      : null,
     el(
       "div.table-scroll",
       {},

@@ -103,7 +103,7 @@ function clusterView(root) {
       showSums({ choices: status.choices, algorithm, payload });
       const lasting = status.hosts.map(withoutVitals);
       showSplit({ hosts: lasting });
-      showWhy({ options: status.options, hosts: lasting });
+      showWhy({ options: status.options, hosts: lasting, assumed: status.assumed });
     },
     stop: () => map.stop(),
   };

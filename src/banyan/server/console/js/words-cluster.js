@@ -142,8 +142,12 @@ export const CLUSTER_WORDS = {
   "cluster.options.title": ["Why this layout", "为什么这样划分"],
   "cluster.options.text": [
     "What the planner expects of each layout that these machines could run, for one request at a " +
-      "time, from their measured speeds and links.",
-    "规划器根据实测的速度与链路，对这些机器可用的每种划分在单个请求下的预期。",
+      "time, from their speeds and links.",
+    "规划器根据各机器的速度与链路，对每种可用划分在单个请求下的预期。",
+  ],
+  "cluster.options.assumed": [
+    "Not measured, but assumed: {what}.",
+    "以下并非实测，而是假定：{what}。",
   ],
   "cluster.options.layout": ["Layout", "划分"],
   "cluster.options.layers": ["Layers", "层"],
