@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.engine.seated import seated_engine
+from tests.engine.seated import KEY, seated_engine
 from tests.engine.watched import all_at_once
 
 from banyan.core.layout import Layout, ModelShape
 from banyan.core.types import Sampling
+from banyan.engine import seat
 from banyan.engine.checkpoint import open_checkpoint
+from banyan.engine.comm.roster import Member, Roster
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
-from banyan.engine.formation import Communication
+from banyan.engine.formation import Communication, Formation, ModelIdentity
 from banyan.plan.shares import pipeline, tensor_parallel
 
 GREEDY = Sampling(temperature=0, max_tokens=16)
@@ -104,3 +107,25 @@ def test_every_way_of_sampling_is_served_by_a_group(packaged: Path, shape: Model
     communication = Communication(algorithm="tree")
     with seated_engine(packaged, layout, (1, 1), CONFIG, communication) as engine:
         assert [all_at_once(engine, PROMPTS[:2], way) for way in ways] == expected
+
+
+@pytest.mark.parametrize(
+    ("hosts", "threads", "cores", "own"),
+    [((1, 1), 0, 1, True), ((1, 1), 2, 1, False), ((4, 4), 1, 4, True), ((4, 4), 1, 3, False)],
+)
+def test_ranks_spin_only_where_each_has_its_cores_for_itself(
+    hosts: Sequence[int], threads: int, cores: int, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seat, "available_cores", lambda: cores)
+    shape = ModelShape(layers=1, hidden=64, ffn=512, heads=8, kv_heads=8, head_dim=8, vocab=512)
+    members = [
+        Member(rank=rank, host=host, address="127.0.0.1", port=1)
+        for rank, host in enumerate(host for host, count in enumerate(hosts) for _ in range(count))
+    ]
+    formation = Formation(
+        roster=Roster(group_id="test", key=KEY, members=tuple(members)),
+        layout=tensor_parallel(shape, [1.0] * len(members)),
+        model=ModelIdentity(name="test", digest="", size_bytes=0),
+        config=replace(CONFIG, threads=threads),
+    )
+    assert seat._has_own_core(formation, 0) == own

@@ -38,6 +38,8 @@ from banyan.engine.runner import Loaded, count_pages, make_cache
 from banyan.engine.stage import Place, Stage
 
 STAGE: Final = "stage"
+SPIN_S: Final = 3e-4
+"""Longer than a sum of short messages takes, where links are as fast as they are in one rack."""
 
 Report = Callable[[str], None]
 Make = Callable[[Group, str, str], Collective]
@@ -150,7 +152,7 @@ def _local_config(seat: Seat) -> EngineConfig:
     the host's budget."""
     formation, budget = seat.formation, seat.budget
     member = formation.roster.members[seat.rank]
-    beside = sum(other.host == member.host for other in formation.roster.members)
+    beside = _ranks_beside(formation, seat.rank)
     threads = formation.config.threads or max(1, available_cores() // beside)
     return replace(
         formation.config,
@@ -170,7 +172,22 @@ def _connected(seat: Seat) -> Group:
         PLAN: [(0, other) for other in range(1, ranks)],
         STAGE: [(one.ranks[0], next_.ranks[0]) for one, next_ in pairwise(formation.layout.stages)],
     }
-    return join_mesh(formation.roster, rank, listener, _memory(seat), channels=channels)
+    group = join_mesh(formation.roster, rank, listener, _memory(seat), channels=channels)
+    if _has_own_core(formation, rank):
+        group.spin(SPIN_S)
+    return group
+
+
+def _has_own_core(formation: Formation, rank: int) -> bool:
+    """Whether this rank may look for messages instead of sleeping: no other needs its core."""
+    beside = _ranks_beside(formation, rank)
+    return beside * (formation.config.threads or 1) <= available_cores()
+
+
+def _ranks_beside(formation: Formation, rank: int) -> int:
+    """How many ranks this host has."""
+    host = formation.roster.members[rank].host
+    return sum(other.host == host for other in formation.roster.members)
 
 
 def _memory(seat: Seat) -> HostMemory | None:

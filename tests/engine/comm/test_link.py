@@ -50,6 +50,26 @@ def test_bytes_arrive_in_order_whatever_the_pieces(pair: tuple[Link, Link]) -> N
     assert received == data
 
 
+def test_a_link_that_spins_sleeps_when_the_rest_takes_longer(pair: tuple[Link, Link]) -> None:
+    one, other = pair
+    other.spin_s = 0.02
+    data, received = noise(1000), bytearray(1000)
+    one.send(memoryview(data)[:300])
+    rest = threading.Timer(0.1, lambda: one.send(memoryview(data)[300:]))
+    rest.start()
+    other.recv_into(memoryview(received))
+    rest.join(10)
+    assert received == data
+
+
+def test_a_link_that_spins_tells_when_its_peer_has_gone(pair: tuple[Link, Link]) -> None:
+    one, other = pair
+    one.spin_s = 10.0
+    other.close()
+    with pytest.raises(PeerLost, match="rank 1 on host b"):
+        one.recv_into(memoryview(bytearray(1)))
+
+
 def test_nothing_waits_where_nothing_can_move(pair: tuple[Link, Link]) -> None:
     one, other = pair
     assert other.recv_some(memoryview(bytearray(10))) == 0

@@ -31,6 +31,14 @@ class Group:
         memory = self.memory if len(topology.local(self.rank)) > 1 else None
         return replace(self, topology=topology, links=links, memory=memory)
 
+    def spin(self, seconds: float) -> None:
+        """Look for messages so long before sleeping (see ``Link``)."""
+        for links in (self.links, *self.channels.values()):
+            for link in links.values():
+                link.spin_s = seconds
+        if self.memory is not None:
+            self.memory.spin_s = seconds
+
     def close(self) -> None:
         for links in (self.links, *self.channels.values()):
             for link in links.values():

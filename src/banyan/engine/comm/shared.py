@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -36,13 +37,14 @@ WRAP: Final = 1 << 32
 
 
 class HostMemory:
-    """One rank's view; ``index`` is its place among the ``ranks`` of its host."""
+    """One rank's view; ``index`` is its place among the ``ranks`` of its host. ``spin_s`` as in
+    ``Link``."""
 
-    def __init__(self, fd: int, index: int, ranks: int, slot_bytes: int, spins: int = 0) -> None:
+    def __init__(self, fd: int, index: int, ranks: int, slot_bytes: int) -> None:
         self.index = index
         self.ranks = ranks
         self.slot_bytes = slot_bytes
-        self._spins = spins
+        self.spin_s = 0.0
         self._passed = 0
         self._map = mmap.mmap(fd, _total(ranks, slot_bytes))
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
@@ -94,9 +96,11 @@ class HostMemory:
 
     def _wait(self, counter: int, count: int, pid: np.uint32) -> None:
         target = (self._passed + count) % WRAP
-        for _ in range(self._spins):
-            if _reached(int(self._counters[counter]), target):
-                return
+        if self.spin_s:
+            end = time.perf_counter() + self.spin_s
+            while time.perf_counter() < end:
+                if _reached(int(self._counters[counter]), target):
+                    return
         while not _reached(value := int(self._counters[counter]), target):
             futex.wait(self._address + counter * LINE, value, LOOK_S)
             if not _lives(int(pid)) and not _reached(int(self._counters[counter]), target):
