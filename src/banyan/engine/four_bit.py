@@ -18,6 +18,7 @@ from banyan.engine.native.library import Kernel, kernel
 
 GRAIN: Final = 32  # numbers that share a scale and a zero
 OUTPUTS: Final = 16  # matrices come in blocks of so many rows
+KERNEL: Final = "four_bit_multiply"
 WIDE_ROWS: Final = 6
 """Rows from which a bf16 product is faster than torch's packed one."""
 WIDE_ROWS_OWN: Final = 256
@@ -75,7 +76,6 @@ class OwnFourBit:
     codes: Tensor
     scales: Tensor
     zeros: Tensor | None
-    multiply: Kernel
     wide_rows: int
 
     @property
@@ -91,7 +91,7 @@ class OwnFourBit:
         rows, (blocks, grains, _) = x.shape[0], self.codes.shape
         y = x.new_empty(rows, blocks * OUTPUTS)
         sums = torch.empty(rows, grains, dtype=torch.float32)
-        self.multiply(
+        own_kernel()(
             self.codes.data_ptr(),
             self.scales.data_ptr(),
             None if self.zeros is None else self.zeros.data_ptr(),
@@ -109,8 +109,7 @@ class OwnFourBit:
 def make_four_bit(codes: Tensor, scale: Tensor, zero: Tensor) -> FourBit:
     """``codes`` 0..15 [out, in] and bf16 ``scale`` and ``zero`` [out, in / 32], for the fastest
     kernel there is here. ``out`` is a multiple of 16, ``in`` of 32."""
-    multiply = kernel("four_bit_multiply")
-    if multiply is None:
+    if kernel(KERNEL) is None:
         pairs = torch.stack((scale, zero), dim=-1).transpose(0, 1)
         weight = torch._convert_weight_to_int4pack_for_cpu(codes.to(torch.int32), 1)
         return TorchFourBit(weight, pairs.contiguous())
@@ -118,9 +117,16 @@ def make_four_bit(codes: Tensor, scale: Tensor, zero: Tensor) -> FourBit:
         _in_vectors(codes),
         _in_blocks(scale),
         _in_blocks(zero) if bool(zero.any()) else None,
-        multiply,
         WIDE_ROWS_OWN_AMX if "amx_bf16" in processor_flags() else WIDE_ROWS_OWN,
     )
+
+
+def own_kernel() -> Kernel:
+    """The kernel of ``native/four_bit.c``. Raises ``RuntimeError`` where it cannot run."""
+    found = kernel(KERNEL)
+    if found is None:
+        raise RuntimeError("this machine has no four-bit kernel of ours")
+    return found
 
 
 def _in_vectors(codes: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from banyan.engine import four_bit
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.feed_forward import GatedFfn
-from banyan.engine.linear import Dense, Reordered
+from banyan.engine.linear import Dense, Packed4, Reordered
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.form import ALIGNMENT, put_together, take_apart
@@ -67,6 +68,26 @@ def test_a_matrix_in_the_librarys_block_order_multiplies_as_before(tiny):
     for rows in (1, 5, 33):
         x = torch.randn(rows, 64).bfloat16()
         assert torch.equal(again.qkv(x), weights.qkv(x))
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_four_bit_matrices_of_either_kernel_come_back(monkeypatch, has_kernel):
+    if not has_kernel:
+        monkeypatch.setattr(four_bit, "kernel", lambda name: None)
+    codes = torch.randint(16, (64, 64), generator=torch.manual_seed(0))
+    scale = torch.rand(64, 2, generator=torch.manual_seed(1)).bfloat16()
+    packed = Packed4(four_bit.make_four_bit(codes, scale, scale), 64)
+    weights = LayerWeights(
+        qkv=packed,
+        output=packed,
+        ffn=GatedFfn(packed, packed, "silu"),
+        attention_norm=RmsNorm.of(torch.ones(64), 1e-5),
+        ffn_norm=RmsNorm.of(torch.ones(64), 1e-5),
+    )
+    again, _ = returned(weights)
+    assert same(weights, again)
+    x = torch.ones(3, 64).bfloat16()
+    assert torch.equal(again.qkv(x), packed(x))
 
 
 def test_nothing_is_copied_and_tensors_are_aligned(tiny):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import torch
 from torch import Tensor
 
 from banyan.engine.experts import Experts
 from banyan.engine.feed_forward import GatedFfn
+from banyan.engine.four_bit import OwnFourBit, TorchFourBit
 from banyan.engine.linear import Dense, Int8, Packed4, Reordered, Stacked
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stream import opaque
@@ -28,11 +29,16 @@ RECORDS: Final[Mapping[str, Callable[..., object]]] = {
     kind.__name__: kind
     for kind in (
         *(LayerWeights, GatedFfn, Experts, RmsNorm),
-        *(Dense, Reordered, Int8, Packed4, Stacked),
+        *(Dense, Reordered, Int8, Packed4, OwnFourBit, TorchFourBit, Stacked),
     )
 }
 
 Json = Any
+
+
+def kinds() -> Json:
+    """All that can be described: what a description means depends on it."""
+    return {name: sorted(get_type_hints(kind)) for name, kind in RECORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

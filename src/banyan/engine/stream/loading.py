@@ -15,12 +15,15 @@ from banyan.core.errors import InputError
 from banyan.core.layout import Interval, Share, to_json
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig
+from banyan.engine.four_bit import KERNEL
 from banyan.engine.identity import identify
 from banyan.engine.kv import page_bytes
+from banyan.engine.native.library import kernel
 from banyan.engine.runner import count_pages
 from banyan.engine.slice_file import SUFFIX
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.disk import DiskCarrier
+from banyan.engine.stream.form import kinds
 from banyan.engine.stream.pace import measure_pace
 from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, write_staging
 from banyan.engine.stream.streamed import StreamedWeights
@@ -168,6 +171,7 @@ def _target(path: Path, config: EngineConfig, share: Share | None) -> Path:
         *(FORMAT, source, None if share is None else to_json(share)),
         *(config.precision, config.packed_copy),
         *(torch.__version__, torch.backends.cpu.get_cpu_capability()),
+        *(kinds(), kernel(KERNEL) is not None),
     ]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return folder / f"{digest[:32]}{SUFFIX_STAGING}"
