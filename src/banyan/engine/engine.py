@@ -35,7 +35,7 @@ from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.scoring import ScoreCall
 from banyan.engine.seat import lead
-from banyan.engine.stats import EngineStats
+from banyan.engine.stats import EngineStats, MemorySample
 from banyan.engine.template import ChatTemplate
 from banyan.engine.tokenizer import Tokenizer
 
@@ -149,7 +149,13 @@ class Engine:
             load_s=self._load_s,
             links=self._loaded.links,
             choices=self._loaded.choices,
+            memory=None if self._loaded.memory is None else self._loaded.memory.stats,
         )
+
+    @property
+    def memory_timeline(self) -> tuple[MemorySample, ...]:
+        """What rank 0 held, layer by layer, in the last steps; empty without a budget."""
+        return () if self._loaded.memory is None else self._loaded.memory.samples
 
     def close(self) -> None:
         """End the step loop; requests under way raise ``EngineFailed``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -71,7 +71,7 @@ class _Known:
     def save(self) -> None:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            written = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+            written = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}")
             written.write_text(json.dumps(self._entries), encoding="utf-8")
             written.replace(self._path)  # whole, for others read it meanwhile
 

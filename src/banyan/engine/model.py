@@ -22,7 +22,9 @@ from banyan.engine.micro_batch import micro_batches
 from banyan.engine.precision import resolved
 from banyan.engine.rope import Rope
 from banyan.engine.slice_file import SUFFIX, open_slice
+from banyan.engine.stats import MemoryWatch
 from banyan.engine.stream.loading import load_streamed
+from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.weights import Weights, activation_dtype, load_weights
 
 
@@ -57,6 +59,11 @@ class Model:
     @property
     def size_bytes(self) -> int:
         return self.weights.size_bytes
+
+    @property
+    def memory(self) -> MemoryWatch | None:
+        """Of weights that are within a budget."""
+        return self.weights if isinstance(self.weights, StreamedWeights) else None
 
     def close(self) -> None:
         """End whatever brings weights; nothing is computed any more."""

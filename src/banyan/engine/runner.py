@@ -15,6 +15,7 @@ from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.kv import PagedKV, page_bytes
 from banyan.engine.loop import StepRunner
+from banyan.engine.stats import MemoryWatch
 
 
 class Forward(Protocol):
@@ -29,6 +30,9 @@ class Forward(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
+    @property
+    def memory(self) -> MemoryWatch | None: ...
+
     def forward(self, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
         """Float32 logits [R, vocab] of ``batch.logit_rows``."""
         ...
@@ -40,7 +44,7 @@ class Forward(Protocol):
 class Loaded:
     """A model that is ready for steps, alone or as a group of ranks. ``pages`` of KV cache are what
     its scheduler may give out; the bytes are those of this process. ``links`` and ``choices`` as in
-    ``EngineStats``."""
+    ``EngineStats``; ``memory`` where there is a budget."""
 
     runner: StepRunner
     pages: int
@@ -49,6 +53,7 @@ class Loaded:
     context_length: int
     links: tuple[LinkStats, ...] = ()
     choices: tuple[ChoiceStats, ...] = ()
+    memory: MemoryWatch | None = None
 
 
 def alone(model: Forward, config: EngineConfig) -> Loaded:
@@ -61,6 +66,7 @@ def alone(model: Forward, config: EngineConfig) -> Loaded:
         weights_bytes=model.size_bytes,
         kv_cache_bytes=kv.size_bytes,
         context_length=model.config.context_length,
+        memory=model.memory,
     )
 
 

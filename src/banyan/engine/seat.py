@@ -77,6 +77,7 @@ def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
         context_length=seated.model.config.context_length,
         links=_links(made, seat.formation),
         choices=_choices(made),
+        memory=seated.model.memory,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from banyan.core.cluster import ChoiceStats, LinkStats
 
@@ -12,10 +13,52 @@ WINDOW_STEPS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySample:
+    """What a rank holds as layer ``layer`` of step ``step`` begins, at ``at_s`` of the monotonic
+    clock. Weights (those that stay and those in slots) and the pool of keys and values are counted;
+    ``taken_bytes`` is measured, and what it is beyond those two is activations and the process."""
+
+    at_s: float
+    step: int
+    layer: int
+    weights_bytes: int
+    kv_bytes: int
+    taken_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStats:
+    """A rank within a budget. ``planned_bytes``: the most it should take, ``peak_bytes``: the most
+    it has taken, as the system measured it (``limit_bytes``: of its control group; 0: there is
+    none). ``choice``: what stays and what passes through, with its sum. ``streamed_bytes`` pass
+    through in each step; ``waited_s``: how long computing stood still for them so far."""
+
+    budget_bytes: int
+    planned_bytes: int
+    peak_bytes: int
+    limit_bytes: int
+    choice: str
+    streamed_bytes: int
+    waited_s: float
+
+
+class MemoryWatch(Protocol):
+    """A rank within a budget, to look at from any thread."""
+
+    @property
+    def stats(self) -> MemoryStats: ...
+
+    @property
+    def samples(self) -> tuple[MemorySample, ...]:
+        """The last layers and steps, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
     """Rates are tokens per second of computing over the last steps (0 before the first), tokens
     those of all steps so far. ``links`` and ``choices`` are what rank 0 of a group has measured and
-    picked, where it does so."""
+    picked, where it does so; ``memory`` is rank 0's, where it has a budget."""
 
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
@@ -33,6 +76,7 @@ class EngineStats:
     load_s: float
     links: tuple[LinkStats, ...] = ()
     choices: tuple[ChoiceStats, ...] = ()
+    memory: MemoryStats | None = None
 
 
 class StepRates:

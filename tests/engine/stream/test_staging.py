@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from banyan.engine.linear import Dense
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stream import staging as staging_module
 from banyan.engine.stream.direct import ALIGNMENT, DirectFile, aligned
-from banyan.engine.stream.staging import TAIL, Staging, StagingInvalid, write_staging
+from banyan.engine.stream.staging import TAIL, Staging, StagingInvalid, check_space, write_staging
 from banyan.engine.weights import LayerWeights
 
 WIDTH = 64
@@ -145,6 +147,23 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
         write_staging(tmp_path / "x.staging", [layer(1)])
     assert "Free space" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_space_is_told_before_anything_is_written(path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    with pytest.raises(EngineFailed, match=r"take 7 MiB.*has 5 MiB free") as caught:
+        check_space(path, 7 << 20)
+    assert "other models or settings" in caught.value.remedy
+    check_space(path, 5 << 20)
+
+
+def test_what_a_killed_process_left_is_swept_and_what_others_write_is_not(tmp_path):
+    gone, living = (tmp_path / f"x.{pid}-1.part" for pid in (2**22 + 1, os.getpid()))
+    gone.touch()
+    living.touch()
+    write_staging(tmp_path / "x.staging", [layer(1)])
+    assert not gone.exists()
+    assert living.exists()
 
 
 def test_a_disk_that_forgets_is_found_while_writing(tmp_path, monkeypatch):

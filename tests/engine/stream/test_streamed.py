@@ -183,3 +183,17 @@ def test_too_small_a_budget_is_refused_before_anything_is_written(toy, tmp_path)
 def test_what_a_processor_cannot_do_is_refused(toy, stream, changes, message):
     with pytest.raises(InputError, match=message):
         load(toy, replace(stream("fp32"), **changes))
+
+
+def test_an_engine_tells_its_memory_against_the_budget(toy, stream):
+    engine = Engine.load(toy, stream("fp32").resolve())
+    write(engine, "The old mill")
+    memory, samples = engine.stats.memory, engine.memory_timeline
+    engine.close()
+    assert memory is not None
+    assert memory.budget_bytes == PLENTY
+    assert memory.choice.startswith("0 of 2 layers stay")
+    assert memory.peak_bytes > 0
+    assert [sample.layer for sample in samples[:4]] == [0, 1, 0, 1]
+    assert samples[-1].step == len(samples) // 2 - 1
+    assert all(sample.weights_bytes <= memory.planned_bytes for sample in samples)

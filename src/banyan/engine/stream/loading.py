@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import psutil
 import torch
 
 from banyan.core.errors import InputError
@@ -21,19 +20,20 @@ from banyan.engine.kv import page_bytes
 from banyan.engine.native.library import kernel
 from banyan.engine.runner import count_pages
 from banyan.engine.slice_file import SUFFIX
+from banyan.engine.stream import staging as staging_file
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.disk import DiskCarrier
 from banyan.engine.stream.form import kinds
 from banyan.engine.stream.pace import measure_pace
-from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, write_staging
+from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, check_space, write_staging
 from banyan.engine.stream.streamed import StreamedWeights
+from banyan.engine.stream.timeline import private_bytes
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import LayerWeights, WeightReader, activation_dtype
 from banyan.plan.budget import Demand, check_possible, fit, gathered_bytes
 from banyan.plan.matrices import WeightKind
 from banyan.plan.sizes import activation_bytes, layer_bytes
 
-SUFFIX_STAGING: Final = ".staging"
 RESERVE_BYTES: Final = 64 << 20
 """What the process still takes after loading, beside what is counted: threads, compiled kernels,
 requests."""
@@ -59,7 +59,9 @@ def load_streamed(
     check_possible(beside.demand(expected, ends=0), config.device_memory)
     embedding = reader.embedding(0 if share is None else share.vocab.begin)
     head = reader.head()
-    staging = _staging(path, config, share, lambda: _layers(reader, model, experts))
+    staging = _staging(
+        _target(path, config, share), sum(expected), lambda: _layers(reader, model, experts)
+    )
     ends = 0 if head is None else head.size_bytes
     ends += 0 if embedding is None else embedding.table.size_bytes
     demand = beside.demand([layer.size_bytes for layer in staging.layers], ends=ends)
@@ -91,8 +93,7 @@ class _Beside:
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig, experts: Interval) -> None:
         model, dtype = checkpoint.config, activation_dtype(config.precision)
-        memory = psutil.Process().memory_info()
-        self._runtime = memory.rss - memory.shared + RESERVE_BYTES
+        self._runtime = private_bytes() + RESERVE_BYTES
         self._kv = count_pages(model, dtype, config) * page_bytes(
             layers=model.layers,
             kv_heads=model.kv_heads,
@@ -147,17 +148,14 @@ def _layers(reader: WeightReader, model: ModelConfig, experts: Interval) -> Iter
 
 
 def _staging(
-    path: Path,
-    config: EngineConfig,
-    share: Share | None,
-    layers: Callable[[], Iterator[LayerWeights]],
+    target: Path, expected_bytes: int, layers: Callable[[], Iterator[LayerWeights]]
 ) -> Staging:
-    """The staging file of this share in this precision, written if it is not there or damaged."""
-    target = _target(path, config, share)
+    """The staging file, written if it is not there or damaged."""
     try:
         return Staging(target)
     except StagingInvalid:
         target.unlink(missing_ok=True)
+    check_space(target, expected_bytes)
     write_staging(target, layers())
     return Staging(target)
 
@@ -174,4 +172,4 @@ def _target(path: Path, config: EngineConfig, share: Share | None) -> Path:
         *(kinds(), kernel(KERNEL) is not None),
     ]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return folder / f"{digest[:32]}{SUFFIX_STAGING}"
+    return folder / f"{digest[:32]}{staging_file.SUFFIX}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import struct
 import time
 from collections.abc import Iterable
@@ -30,6 +31,8 @@ from banyan.engine.stream.form import Form, put_together, take_apart
 from banyan.engine.weights import LayerWeights
 
 FORMAT: Final = "banyan staging 1"
+SUFFIX: Final = ".staging"
+PART: Final = ".part"
 MAGIC: Final = b"banyan staging 1"
 TAIL: Final = struct.Struct(">16sQQ32s")
 MAX_MANIFEST_BYTES: Final = 64 << 20
@@ -102,7 +105,8 @@ def write_staging(path: Path, layers: Iterable[LayerWeights]) -> None:
     """Write the file of these layers, one in memory at a time. Raises ``EngineFailed`` where the
     disk is full or does not give back what was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}-{time.monotonic_ns()}.part")
+    _sweep(path.parent)
+    part = path.with_suffix(f".{os.getpid()}-{time.monotonic_ns()}{PART}")
     try:
         _write(part, layers)
         part.replace(path)
@@ -113,6 +117,29 @@ def write_staging(path: Path, layers: Iterable[LayerWeights]) -> None:
         ) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_space(path: Path, size_bytes: int) -> None:
+    """Raises ``EngineFailed`` with the arithmetic where the disk has no room for a file of so many
+    bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free >= size_bytes:
+        return
+    others = sum(each.stat().st_size for each in path.parent.glob(f"*{SUFFIX}"))
+    raise EngineFailed(
+        f"The layers to be streamed take {size_bytes >> 20} MiB in {path.parent}; its disk has"
+        f" {free >> 20} MiB free.",
+        remedy=f"Free space there (staging files of other models or settings: {others >> 20} MiB).",
+    )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written."""
+    for part in folder.glob(f"*{PART}"):
+        process = part.suffixes[-2].lstrip(".").partition("-")[0]
+        if not Path("/proc", process).exists():
+            part.unlink(missing_ok=True)
 
 
 def probe(data: memoryview) -> str:

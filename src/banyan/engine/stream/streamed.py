@@ -17,7 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+from banyan.engine.stats import MemorySample, MemoryStats
+from banyan.engine.stream.peak import measured_peak
 from banyan.engine.stream.staging import Staging
+from banyan.engine.stream.timeline import Timeline
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import Embedding, Head, LayerWeights
 from banyan.plan.budget import Fit
@@ -40,6 +43,7 @@ class StreamedWeights:
         self.staging = staging
         self.fit = fit
         self.window = window
+        self._timeline = Timeline(fit.demand.ends + fit.resident_bytes, fit.demand.kv)
         self._resident = {layer: nullcontext(weights) for layer, weights in resident.items()}
 
     @property
@@ -49,9 +53,33 @@ class StreamedWeights:
 
     def layer(self, index: int) -> AbstractContextManager[LayerWeights]:
         """See ``Weights``; raises what reading the layer raised."""
+        self._timeline.record(index, self._passing_bytes())
         if index in self._resident or self.window is None:
             return self._resident[index]
         return self.window.layer(index)
+
+    def _passing_bytes(self) -> int:
+        held = () if self.window is None else self.window.held
+        return sum(self.fit.demand.layers[layer] for layer in held)
+
+    @property
+    def stats(self) -> MemoryStats:
+        """See ``MemoryWatch``."""
+        peak = measured_peak()
+        return MemoryStats(
+            budget_bytes=self.fit.limit,
+            planned_bytes=self.fit.peak,
+            peak_bytes=peak.peak,
+            limit_bytes=peak.limit,
+            choice=self.fit.words,
+            streamed_bytes=self.fit.streamed_bytes,
+            waited_s=0.0 if self.window is None else self.window.waited_s,
+        )
+
+    @property
+    def samples(self) -> tuple[MemorySample, ...]:
+        """See ``MemoryWatch``."""
+        return self._timeline.samples
 
     def close(self) -> None:
         """End the reader; of no effect the second time."""

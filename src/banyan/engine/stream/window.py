@@ -114,6 +114,11 @@ class Window(Generic[Content]):
                 slot.users -= 1
                 self._changed.notify_all()
 
+    @property
+    def held(self) -> list[int]:
+        """The layers that are in slots now, or on their way into them."""
+        return [slot.layer for slot in self._slots if slot.layer is not None]
+
     def close(self) -> None:
         """End the thread after the layer that it is at; of no effect the second time."""
         with self._changed:
