@@ -112,6 +112,7 @@ def test_what_was_not_measured_is_named() -> None:
         "sums within b",
         "the link a - b",
     )
+    assert assumptions(facts, "packed+copy")[0] == "the rates in packed+copy of b"
     assert assumptions(facts, "fp32")[0] == "the rates in fp32 of a, b"
     link = LinkFacts(latency_s=1e-5, bandwidth=1e9, is_measured=True)
     found = {(0, 1): link, (1, 0): link, (1, 1): link}

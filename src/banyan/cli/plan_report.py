@@ -75,9 +75,17 @@ def as_json(found: Plan, facts: Facts, launch: Sequence[str]) -> dict[str, objec
     }
 
 
+def _called(each: Candidate) -> str:
+    """Its name, and for a pipeline of unlike stages how many layers each has."""
+    layers = [stage.shares[0].layers.size for stage in each.layout.stages]
+    if len(set(layers)) == 1:
+        return each.name
+    return f"{each.name} ({' + '.join(map(str, layers))} layers)"
+
+
 def _speed(each: Candidate) -> tuple[str, ...]:
     return (
-        each.name,
+        _called(each),
         ", ".join(each.hosts),
         _duration(each.ttft.seconds),
         _duration(each.itl.seconds),
@@ -147,7 +155,7 @@ def _rejected(found: Plan) -> Iterator[tuple[str, str, str]]:
     for cause, group in sorted(by_cause.items(), key=lambda entry: -len(entry[1])):
         yield str(len(group)), "", f"{cause}:"
         for each in group[:SHOWN]:
-            yield f"  {each.name}", ", ".join(each.hosts), each.reason
+            yield f"  {_called(each)}", ", ".join(each.hosts), each.reason
         if len(group) > SHOWN:
             yield f"  and {len(group) - SHOWN} more", "", "(--json lists them)"
 

@@ -1,21 +1,18 @@
 """Calibrate: what this machine's device does per second, on layers of random weights.
 
-``python -m banyan.engine.calibrate DEVICE``, started by ``cluster/calibration.py``, prints
-``DeviceFacts`` of the whole device as JSON: in bf16, or fp32 where that is what the device computes
-in, and on processors in four bits as well. All cores are used.
+The whole device, with all its cores: in bf16, or in fp32 where it computes in that, and
+on processors in four bits as well. It runs in a process of its own (``cluster/calibration.py``).
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import torch
 
-from banyan.core.layout import DeviceFacts, to_json
+from banyan.core.layout import DeviceFacts
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig, RopeConfig
 from banyan.engine.device_facts import measure_device
@@ -40,7 +37,8 @@ def calibrated(device: str) -> DeviceFacts:
     kinds: tuple[WeightKind, ...] = (dense, "packed") if device == "cpu" else (dense,)
     config = layers_of(*(CPU_LAYERS if device == "cpu" else CARD_LAYERS))
     torch.set_num_threads(chosen.threads)
-    found = [measure_device(_model(config, kind, chosen), kind) for kind in kinds]
+    # At its best: whatever else runs at this moment is not part of the machine.
+    found = [measure_device(_model(config, kind, chosen), kind, of_runs=min) for kind in kinds]
     return replace(found[0], measured=tuple(rates for each in found for rates in each.measured))
 
 
@@ -110,7 +108,3 @@ def _matrix(name: str, shape: tuple[int, int], generator: np.random.Generator) -
 
 def _ones(name: str, count: int) -> Stored:
     return stored(name, F32, (count,), np.ones(count, dtype=np.float32).view(np.uint8))
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(to_json(calibrated(sys.argv[1]))))

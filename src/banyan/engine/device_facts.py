@@ -30,18 +30,25 @@ from banyan.plan.sizes import WIDE_ROWS, computed_kind
 PREFILL_ROWS: Final = {"cpu": 256, "cuda": 2048}
 """Rows that stand for prefill, enough to keep the device busy."""
 RUNS: Final = 3
+MOST_RUNS: Final = 30
+RUNS_S: Final = 0.25
+"""Short work is timed again and again for so long."""
 LAYERS: Final = 4
 """Layers that are timed: their weights are more than a processor's cache holds."""
 PAGE: Final = 16
+OfRuns = Callable[[list[float]], float]
 DOWN: Final = 1.5
 """Numbers of a gated network for each one of its entry: gate and up are followed by down."""
 
 
 @torch.inference_mode()
-def measure_device(model: Model, kind: WeightKind) -> DeviceFacts:
+def measure_device(
+    model: Model, kind: WeightKind, *, of_runs: OfRuns = statistics.median
+) -> DeviceFacts:
     """Rates of the model's device in the precisions that weights of ``kind`` are computed in: by
-    whole layers of one row and of ``PREFILL_ROWS``."""
-    bench, many = _Layers(model), PREFILL_ROWS[model.device.type]
+    whole layers of one row and of ``PREFILL_ROWS``. ``of_runs`` chooses among the seconds of
+    several runs."""
+    bench, many = _Layers(model, of_runs), PREFILL_ROWS[model.device.type]
     spans = [(1, many)]
     if kind == "packed+copy":
         spans = [(1, WIDE_ROWS - 1), (WIDE_ROWS, many)]
@@ -65,7 +72,8 @@ def measure_device(model: Model, kind: WeightKind) -> DeviceFacts:
 class _Layers:
     """The first layers of a model, to be timed."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, of_runs: OfRuns) -> None:
+        self._of_runs = of_runs
         count = min(LAYERS, model.config.layers)
         config = replace(
             model.config,
@@ -122,14 +130,16 @@ class _Layers:
                     for entry in (weights.qkv, *weights.ffn.entries):
                         entry(x)
 
-        return _median_s(multiply, model.device)
+        return self._of_runs(_seconds(multiply, model.device))
 
     def _layers_s(self, rows: int) -> float:
         model, batch = self._model, _prompt(rows)
         x = torch.ones(rows, model.config.hidden, device=model.device)
-        return _median_s(
-            lambda: model.run_layers(x.clone(), batch, self._kv.layers, OneRank()), model.device
-        )
+
+        def run() -> None:
+            model.run_layers(x.clone(), batch, self._kv.layers, OneRank())
+
+        return self._of_runs(_seconds(run, model.device))
 
 
 def _prompt(rows: int) -> Batch:
@@ -173,16 +183,17 @@ def _read_bytes(linear: Linear, rows: int) -> int:
     return linear.size_bytes
 
 
-def _median_s(work: Callable[[], object], device: torch.device) -> float:
-    def timed() -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> list[float]:
+    """Of several runs, after one that touches everything for the first time."""
+    work()
+    found: list[float] = []
+    while len(found) < RUNS or (sum(found) < RUNS_S and len(found) < MOST_RUNS):
         started = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter() - started
-
-    timed()
-    return statistics.median(timed() for _ in range(RUNS))
+        found.append(time.perf_counter() - started)
+    return found
 
 
 def _memory_bytes(device: torch.device) -> int:
@@ -197,5 +208,5 @@ def _copy_bandwidth(device: torch.device) -> float:
         return CARDS["cpu"].copy_bandwidth
     source = torch.zeros(16 << 20, dtype=torch.uint8, pin_memory=True)
     target = torch.empty_like(source, device=device)
-    seconds = _median_s(lambda: target.copy_(source, non_blocking=True), device)
-    return source.numel() / seconds
+    seconds = _seconds(lambda: target.copy_(source, non_blocking=True), device)
+    return source.numel() / statistics.median(seconds)

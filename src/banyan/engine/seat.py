@@ -91,6 +91,7 @@ def _links(made: Sequence[Collective], formation: Formation) -> tuple[LinkStats,
         if isinstance(collective, Auto)
         for i, row in zip(numbers, collective.links, strict=True)
         for j, link in zip(numbers, row, strict=True)
+        if i != j or sum(formation.roster.members[rank].host == i for rank in stage) > 1
     )
 
 

@@ -165,10 +165,11 @@ def with_links(facts: Facts, found: Mapping[tuple[int, int], LinkFacts]) -> Fact
 
 def assumptions(facts: Facts, kind: str) -> tuple[str, ...]:
     """What of these facts was not measured, in words; nothing where everything was."""
+    wanted = {"packed", "bf16"} if kind == "packed+copy" else {kind}
     devices = [
         host.name
         for host in facts.hosts
-        if any(kind not in (rates.kind for rates in each.measured) for each in host.devices)
+        if any(wanted - {rates.kind for rates in each.measured} for each in host.devices)
     ]
     memories = [
         host.name for host in facts.hosts if len(host.devices) > 1 and not host.local.is_measured

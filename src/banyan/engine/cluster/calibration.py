@@ -1,14 +1,15 @@
 """Calibration: this host's own rates, measured once and kept with what identifies the machine.
 
-The measuring is done by a process of its own (``engine/calibrate.py``), so that a host's supervisor
-needs no torch. A machine that was busy then looks slow ever after: remove ``device-*.json`` from
-the folder, and the next start measures anew.
+The measuring is done by a process of its own, ``python -m banyan.engine.cluster.calibration
+DEVICE``, so that a host's supervisor needs no torch. A machine that was busy then looks slow ever
+after: remove ``device-*.json`` from the folder, and the next start measures anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +21,10 @@ import psutil
 
 from banyan import __version__
 from banyan.core.layout import DeviceFacts, from_json, to_json
+from banyan.engine.child import SPIN_COUNT
 from banyan.engine.config import CPUINFO, available_cores
 
-COMMAND: Final = (sys.executable, "-P", "-m", "banyan.engine.calibrate")
+COMMAND: Final = (sys.executable, "-P", "-m", "banyan.engine.cluster.calibration")
 CALIBRATE_S: Final = 120.0
 """How long measuring may take; a few seconds are usual."""
 CARDS: Final = Path("/proc/driver/nvidia/gpus")
@@ -98,3 +100,15 @@ def _first_line(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     except OSError:
         return ""
+
+
+def main() -> None:
+    """Print the facts of the device that the first argument names, as JSON."""
+    os.putenv("GOMP_SPINCOUNT", SPIN_COUNT)  # as in ranks; torch reads it when it is loaded
+    from banyan.engine.calibrate import calibrated
+
+    sys.stdout.write(json.dumps(to_json(calibrated(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()
