@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.beds import ARTICLE, B1, B13, GIGABIT, bed
 
-from banyan.core.layout import LinkFacts
+from banyan.core.layout import LinkFacts, Rates
 from banyan.plan.collectives import cheapest
 from banyan.plan.cost import MICRO_BATCH_TOKENS, STEP_OVERHEAD_S, Machines, Price, decode, prefill
 from banyan.plan.devices import CARDS
@@ -140,3 +140,28 @@ def test_ranks_are_seen_by_host_and_link() -> None:
     assert machines.between(range(4)).hosts == 1
     assert machines.link(0, 7) == GIGABIT
     assert machines.link(0, 3) == machines.facts.hosts[0].local
+
+
+def test_where_a_copy_is_read_from_is_the_devices_own() -> None:
+    facts = bed(1, 1, "cpu")
+    (host,) = facts.hosts
+    late = replace(host, devices=(replace(host.devices[0], wide_rows=64),))
+    early, late_s = (
+        decode(B1, "packed+copy", ALONE, Machines.all_of(each), context=16, batch=32).seconds
+        for each in (facts, replace(facts, hosts=(late,)))
+    )
+    assert early > 2 * late_s  # bf16 is three times as many bytes
+
+
+def test_every_precision_is_priced_by_its_own_rates() -> None:
+    facts = bed(1, 1, "cpu")
+    (host,) = facts.hosts
+    slow = Rates(kind="packed", weight_bandwidth=1e9, flops=1e10)
+    device = replace(host.devices[0], measured=(slow,))
+    machines = Machines.all_of(replace(facts, hosts=(replace(host, devices=(device,)),)))
+    read = read_bytes(B1, whole(B1), "packed", rows=1) + kv_bytes(B1, whole(B1), tokens=16)
+    packed = decode(B1, "packed", ALONE, machines, context=16)
+    assert packed.memory_s == pytest.approx(read / 1e9)
+    assert decode(B1, "bf16", ALONE, machines, context=16) == decode(
+        B1, "bf16", ALONE, Machines.all_of(facts), context=16
+    )

@@ -20,6 +20,8 @@ MAX_RATE: Final = 1e18
 """Nothing reads, computes or sends more per second."""
 MAX_LATENCY_S: Final = 3600.0
 MAX_PRECISIONS: Final = 8
+WIDE_ROWS: Final = 6
+"""As with torch's kernel for packed weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class DeviceFacts:
 
     ``measured`` are its rates in the precisions that were measured there; ``weight_bandwidth`` and
     ``flops`` are assumed of it in any other. ``copy_bandwidth``: host memory (for a CPU: the disk)
-    to the device. ``layer_overhead_s``: fixed cost of a layer beside its products.
+    to the device. ``layer_overhead_s``: fixed cost of a layer beside its products. ``wide_rows``:
+    rows of a step from which the bf16 copy beside packed weights is read instead of them.
     """
 
     kind: DeviceKind
@@ -163,12 +166,15 @@ class DeviceFacts:
     layer_overhead_s: float = 2e-4
     name: str = ""
     measured: tuple[Rates, ...] = ()
+    wide_rows: int = WIDE_ROWS
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` for what no device can do: facts may be a peer's."""
         _check_rates(self.weight_bandwidth, self.flops, self.copy_bandwidth)
         if not 0 <= self.layer_overhead_s <= MAX_LATENCY_S or self.memory_bytes < 0:
             raise ValueError("a device of impossible memory or overhead")
+        if self.wide_rows < 1:
+            raise ValueError(f"a copy that is read from {self.wide_rows} rows on")
         if len(self.measured) > MAX_PRECISIONS:
             raise ValueError(f"rates in {len(self.measured)} precisions")
 

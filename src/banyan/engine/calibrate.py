@@ -39,7 +39,11 @@ def calibrated(device: str) -> DeviceFacts:
     torch.set_num_threads(chosen.threads)
     # At its best: whatever else runs at this moment is not part of the machine.
     found = [measure_device(_model(config, kind, chosen), kind, of_runs=min) for kind in kinds]
-    return replace(found[0], measured=tuple(rates for each in found for rates in each.measured))
+    return replace(
+        found[0],
+        measured=tuple(rates for each in found for rates in each.measured),
+        wide_rows=found[-1].wide_rows,
+    )
 
 
 def layers_of(hidden: int, ffn: int, layers: int) -> ModelConfig:

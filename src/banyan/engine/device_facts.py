@@ -16,16 +16,16 @@ from typing import Final
 import psutil
 import torch
 
-from banyan.core.layout import DeviceFacts, DeviceKind, Rates
+from banyan.core.layout import WIDE_ROWS, DeviceFacts, DeviceKind, Rates
 from banyan.engine.batch import Batch, OneRank, Span
 from banyan.engine.kv import PagedKV
-from banyan.engine.linear import Int8, Linear, Packed4, Stacked
+from banyan.engine.linear import WIDE_INT8_ROWS, Int8, Linear, Packed4, Stacked
 from banyan.engine.model import Model
 from banyan.engine.weights import LayerWeights
 from banyan.plan.devices import CARDS
 from banyan.plan.matrices import GRAIN_BYTES, WeightKind
 from banyan.plan.shares import GRAIN
-from banyan.plan.sizes import WIDE_ROWS, computed_kind
+from banyan.plan.sizes import computed_kind
 
 PREFILL_ROWS: Final = {"cpu": 256, "cuda": 2048}
 """Rows that stand for prefill, enough to keep the device busy."""
@@ -50,9 +50,10 @@ def measure_device(
     several runs."""
     bench, many = _Layers(model, of_runs), PREFILL_ROWS[model.device.type]
     spans = [(1, many)]
+    wide = bench.wide_rows
     if kind == "packed+copy":
-        spans = [(1, WIDE_ROWS - 1), (WIDE_ROWS, many)]
-    measured = tuple(bench.rates(computed_kind(kind, few), few, many) for few, many in spans)
+        spans = [(1, wide - 1), (wide, max(wide, many))]
+    measured = tuple(bench.rates(computed_kind(kind, few, wide), few, many) for few, many in spans)
     name, device = "", model.device
     device_kind: DeviceKind = "cuda" if device.type == "cuda" else "cpu"
     if device_kind == "cuda":
@@ -66,6 +67,7 @@ def measure_device(
         copy_bandwidth=_copy_bandwidth(device),
         layer_overhead_s=bench.overhead_s(measured[0]),
         measured=measured,
+        wide_rows=wide,
     )
 
 
@@ -92,6 +94,17 @@ class _Layers:
             device=model.device,
         )
         self._count = count
+
+    @property
+    def wide_rows(self) -> int:
+        """Rows from which these layers use a copy, if they have one."""
+        with self._model.weights.layer(0) as weights:
+            found = [
+                each.codes.wide_rows
+                for each in (weights.qkv, *weights.ffn.entries)
+                if isinstance(each, Packed4)
+            ]
+        return max(found, default=WIDE_ROWS)
 
     def rates(self, kind: str, few: int, many: int) -> Rates:
         """Reading as ``few`` rows do, products of ``many``."""
@@ -174,12 +187,13 @@ def _read_bytes(linear: Linear, rows: int) -> int:
     packed weights a zero for each grain, though ours may keep none."""
     if isinstance(linear, Stacked):
         return sum(_read_bytes(part, rows) for part in linear.parts)
-    if isinstance(linear, Packed4 | Int8) and linear.wide is not None and rows >= WIDE_ROWS:
-        return linear.wide.size_bytes
     if isinstance(linear, Packed4):
+        if linear.wide is not None and rows >= linear.codes.wide_rows:
+            return linear.wide.size_bytes
         return linear.codes.numbers // GRAIN * GRAIN_BYTES
     if isinstance(linear, Int8) and linear.wide is not None:
-        return linear.size_bytes - linear.wide.size_bytes
+        wide = linear.wide.size_bytes
+        return wide if rows >= WIDE_INT8_ROWS else linear.size_bytes - wide
     return linear.size_bytes
 
 

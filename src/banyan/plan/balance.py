@@ -16,7 +16,7 @@ from math import log
 from typing import Final
 
 from banyan.core.errors import PlanImpossible
-from banyan.core.layout import Interval, Layout, ModelShape, Share, Stage, Workload
+from banyan.core.layout import DeviceFacts, Interval, Layout, ModelShape, Share, Stage, Workload
 from banyan.plan.arrangements import Group
 from banyan.plan.cost import Machines, decode_stage, prefill_stage
 from banyan.plan.matrices import WeightKind
@@ -128,8 +128,7 @@ class _Ranks:
         self._load = load
         self._machines = machines
         self._ranks = tuple(ranks)
-        kind = computed_kind(load.kind, load.sequences)
-        self._speeds = [machines.device(rank).rates(kind).weight_bandwidth for rank in ranks]
+        self._speeds = [_speed(load, machines.device(rank)) for rank in ranks]
         self._limits = [limit(machines, rank) for rank in ranks]
 
     def dealt(self, layers: Interval, slack: float) -> Stage:
@@ -182,6 +181,11 @@ class _Ranks:
         return Stage(
             ranks=self._ranks, shares=tuple(replace(share, layers=layers) for share in cut)
         )
+
+
+def _speed(load: Load, device: DeviceFacts) -> float:
+    """What decoding lives on: bytes of weights per second, in the precision it is computed in."""
+    return device.rates(computed_kind(load.kind, load.sequences, device.wide_rows)).weight_bandwidth
 
 
 @lru_cache(maxsize=1024)

@@ -217,11 +217,13 @@ def prefill_stage(
         seen = seen_positions(shape, share.layers, -(-prompt // 2))
         attention = 4 * rows * seen * share.heads.size * shape.head_dim
         products = 2 * rows * share.layers.size * active_parameters(shape, share)
+        device = machines.device(rank)
+        used = computed_kind(kind, int(rows), device.wide_rows)
         bound = _bound(
-            machines.device(rank),
-            computed_kind(kind, int(rows)),
+            device,
+            used,
             products=products + attention,
-            read=read_bytes(shape, share, kind, rows=int(rows)),
+            read=read_bytes(shape, share, used, rows=int(rows)),
             moved=moved.get(rank, 0),
         )
         slowest = max(slowest, bound, key=_seconds)
@@ -246,11 +248,13 @@ def decode_stage(
         seen = seen_positions(shape, share.layers, context)
         parameters = share.layers.size * active_parameters(shape, share)
         parameters += head_parameters(shape, share)
+        device = machines.device(rank)
+        used = computed_kind(kind, batch, device.wide_rows)
         bound = _bound(
-            machines.device(rank),
-            computed_kind(kind, batch),
+            device,
+            used,
             products=batch * (2 * parameters + 4 * seen * share.heads.size * shape.head_dim),
-            read=read_bytes(shape, share, kind, rows=batch) + keys,
+            read=read_bytes(shape, share, used, rows=batch) + keys,
             moved=moved.get(rank, 0),
         )
         slowest = max(slowest, bound, key=_seconds)

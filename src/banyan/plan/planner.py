@@ -62,14 +62,14 @@ def plan(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) 
         for objective in OBJECTIVES
     }
     winner = best[workload.objective]
-    rejected = [
+    others = [
         rejected(candidate, winner, workload.objective)
         for candidate in found
         if candidate is not winner
     ]
     everything = Arrangement(((Machines.all_of(facts).ranks,),))
     default = next((each for each in found if each.arrangement == everything), None)
-    return Plan(workload=workload, kind=kind, best=best, rejected=tuple(rejected), default=default)
+    return Plan(workload=workload, kind=kind, best=best, rejected=tuple(others), default=default)
 
 
 def choose_layout(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Layout:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from banyan.core.layout import Interval, ModelShape, Others, Share
+from banyan.core.layout import WIDE_ROWS, Interval, ModelShape, Others, Share
 from banyan.plan.budget import gathered_bytes
 from banyan.plan.matrices import (
     Matrix,
@@ -24,8 +24,6 @@ from banyan.plan.matrices import (
     network_products,
 )
 
-WIDE_ROWS: Final = 6
-"""Rows of a step from which the bf16 copy beside packed weights is read instead of them."""
 PAGE_TOKENS: Final = 16
 FLOAT_BYTES: Final = 4
 """Norms, routers, logits."""
@@ -117,10 +115,10 @@ def weight_bytes(shape: ModelShape, share: Share, kind: WeightKind) -> int:
     return table + layers_bytes(shape, share, kind) + head
 
 
-def computed_kind(kind: WeightKind, rows: int) -> WeightKind:
+def computed_kind(kind: WeightKind, rows: int, wide_rows: int = WIDE_ROWS) -> WeightKind:
     """In what a step of ``rows`` tokens is computed: of two copies the one that is used."""
     if kind == "packed+copy":
-        return "packed" if rows < WIDE_ROWS else "bf16"
+        return "packed" if rows < wide_rows else "bf16"
     return kind
 
 

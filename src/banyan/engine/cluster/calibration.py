@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from banyan import __version__
 from banyan.core.layout import DeviceFacts, from_json, to_json
 from banyan.engine.child import SPIN_COUNT
 from banyan.engine.config import CPUINFO, available_cores
+from banyan.engine.native.library import COMPILERS
 
 COMMAND: Final = (sys.executable, "-P", "-m", "banyan.engine.cluster.calibration")
 CALIBRATE_S: Final = 120.0
@@ -72,6 +74,7 @@ def _identity(device: str) -> str:
         device,
         __version__,
         _torch(),
+        *filter(None, map(shutil.which, COMPILERS)),
         _model_of_processor(),
         str(available_cores()),
         str(psutil.virtual_memory().total),
