@@ -7,6 +7,7 @@ import torch
 
 from banyan.engine.attention import attend_prefill, whole_prefill
 from banyan.engine.batch import Span
+from banyan.engine.pools import DensePool
 
 PAGE, WIDTH = 4, 8
 
@@ -20,7 +21,8 @@ def test_whole_prompts_of_one_length_attend_together_as_they_do_alone(heads, kv_
         for i in range(3)
     ]
     q = torch.randn(3 * length, heads, WIDTH)
-    keys, values = (torch.randn(9, PAGE, kv_heads, WIDTH) for _ in range(2))
+    numbers = torch.randn(2, 9, PAGE, kv_heads, WIDTH)
+    keys, values = (DensePool(part, torch.float32) for part in numbers)
     together, alone = torch.zeros_like(q), torch.zeros_like(q)
     attend_prefill(q, keys, values, whole_prefill(spans), 0.3, together)
     for span in spans:

@@ -14,6 +14,7 @@ from banyan.engine.decode_attention import (
     plan_in_place,
     plan_padded,
 )
+from banyan.engine.pools import DensePool
 
 PAGE, PAGES = 4, 64
 CPU = torch.device("cpu")
@@ -51,7 +52,9 @@ def test_both_ways_attend_alike(contexts, kv_heads, queries, width, window, thre
     generator = torch.Generator().manual_seed(2)
     spans, scale = spans_of(contexts), width**-0.5
     q = torch.randn(len(spans), kv_heads * queries, width, generator=generator).bfloat16()
-    keys, values = torch.randn(2, PAGES, PAGE, kv_heads, width, generator=generator).bfloat16()
+    numbers = torch.randn(2, PAGES, PAGE, kv_heads, width, generator=generator).bfloat16()
+    keys, values = (DensePool(part, torch.bfloat16) for part in numbers)
+    wide_keys, wide_values = (DensePool(part, torch.float32) for part in numbers)
     [ours] = plan_in_place(spans, page_size=PAGE, window=window)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -61,7 +64,7 @@ def test_both_ways_attend_alike(contexts, kv_heads, queries, width, window, thre
         torch.set_num_threads(before)
     padded = plan_padded(spans, page_size=PAGE, window=window, dtype=torch.float32, device=CPU)
     for group in padded:
-        exact = group.attend(q[group.rows].float(), keys.float(), values.float(), scale)
+        exact = group.attend(q[group.rows].float(), wide_keys, wide_values, scale)
         torch.testing.assert_close(found[group.rows], exact, atol=2e-3, rtol=2**-8)
 
 
@@ -71,9 +74,10 @@ def test_scores_of_any_size_give_a_softmax_without_overflow():
     keys[0, 0] = 100.0
     values = torch.arange(2.0 * PAGE).view(2, PAGE, 1, 1).expand(-1, -1, -1, 32).bfloat16()
     group = InPlace(rows=torch.tensor([0]), slots=torch.arange(8), bounds=torch.tensor([0, 8]))
-    sharp = group.attend(torch.full((1, 1, 32), 100.0).bfloat16(), keys, values, 1.0)
+    pools = [DensePool(part, torch.bfloat16) for part in (keys, values)]
+    sharp = group.attend(torch.full((1, 1, 32), 100.0).bfloat16(), *pools, 1.0)
     assert torch.equal(sharp, torch.zeros_like(sharp))
-    even = group.attend(torch.zeros(1, 1, 32).bfloat16(), keys, values, 1.0)
+    even = group.attend(torch.zeros(1, 1, 32).bfloat16(), *pools, 1.0)
     assert torch.equal(even, torch.full_like(even, 3.5))
 
 

@@ -22,7 +22,7 @@ from banyan.core.errors import (
 )
 from banyan.core.types import Message, Sampling
 from banyan.engine import reference
-from banyan.engine.config import EngineConfig
+from banyan.engine.config import EngineConfig, KvPrecision
 from banyan.engine.engine import Engine
 from banyan.engine.model import load_model
 from banyan.engine.runner import alone
@@ -45,19 +45,20 @@ def test_requests_that_run_together_write_what_the_reference_writes(bench: Bench
 
 
 @pytest.mark.parametrize(
-    "sampling",
+    ("sampling", "kept"),
     [
-        Sampling(seed=5, max_tokens=30),
-        Sampling(seed=6, max_tokens=30, temperature=0.7, top_k=20, top_p=0.9),
-        Sampling(seed=7, max_tokens=30, repetition_penalty=1.2, frequency_penalty=0.4),
+        (Sampling(seed=5, max_tokens=30), "int8"),
+        (Sampling(seed=5, max_tokens=30), "auto"),
+        (Sampling(seed=6, max_tokens=30, temperature=0.7, top_k=20, top_p=0.9), "auto"),
+        (Sampling(seed=7, max_tokens=30, repetition_penalty=1.2, frequency_penalty=0.4), "auto"),
     ],
 )
 def test_a_seed_draws_the_same_alone_in_a_batch_and_after_preemption(
-    bench: Bench, sampling: Sampling
+    bench: Bench, sampling: Sampling, kept: KvPrecision
 ) -> None:
     bench.tokenizer.eos_ids = ()
     prompts = [prompt for prompt in PROMPTS if len(prompt) < 20]
-    roomy, cramped = bench.engine(), bench.engine(pages=16)
+    roomy, cramped = (bench.engine(pages=pages, kv_precision=kept) for pages in (200, 16))
     alone = [write(roomy, prompt, sampling) for prompt in prompts]
     assert all_at_once(roomy, prompts, sampling) == alone
     computed = bench.model.tokens

@@ -31,6 +31,17 @@ def test_scores_are_those_of_the_reference_for_any_mix_of_prefixes(bench: Bench)
         assert len(entries) == len(bench.ids(text))
 
 
+def test_a_prefix_that_is_shared_in_int8_scores_as_one_that_is_not(bench: Bench) -> None:
+    prefix = "one prefix of several pages"
+    pairs = [(prefix, f" {number} texts") for number in range(4)]
+    engine = bench.engine(kv_precision="int8")
+    together = engine.score(pairs, Context())
+    for pair, entries in zip(pairs, together, strict=True):
+        (alone,) = engine.score([pair], Context())
+        found = [entry.logprob for entry in entries]
+        assert found == pytest.approx([entry.logprob for entry in alone], abs=1e-4)
+
+
 def test_a_shared_prefix_is_computed_once(bench: Bench) -> None:
     engine = bench.engine(max_sequences=4)
     prefix = "p" * 41

@@ -13,7 +13,7 @@ from banyan.core.context import Context
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.types import Sampling
 from banyan.engine import reference
-from banyan.engine.config import EngineConfig
+from banyan.engine.config import EngineConfig, KvPrecision
 from banyan.engine.engine import Engine
 from banyan.engine.model import Model, load_model
 from banyan.engine.runner import alone
@@ -63,13 +63,16 @@ class Bench:
         self.template = ChatTemplate.load(folder)
         self.engines: list[Engine] = []
 
-    def engine(self, *, pages: int = 200, **limits: int) -> Engine:
-        page_bytes = 2 * LAYERS * 4 * 2 * 8 * 4
+    def engine(
+        self, *, pages: int = 200, kv_precision: KvPrecision = "auto", **limits: int
+    ) -> Engine:
+        of_head = 8 + 2 if kv_precision == "int8" else 8 * 4
         config = EngineConfig(
             precision="fp32",
             threads=1,
             page_size=4,
-            kv_cache_bytes=pages * page_bytes,
+            kv_precision=kv_precision,
+            kv_cache_bytes=pages * 2 * LAYERS * 4 * 2 * of_head,
             **{"max_batch_tokens": 32, "max_sequences": 8, **limits},
         )
         engine = Engine(alone(self.model, config), self.tokenizer, self.template, config)

@@ -13,7 +13,7 @@ from banyan.models.records import ModelKind
 from banyan.models.store import Store
 
 if TYPE_CHECKING:
-    from banyan.engine.config import Precision
+    from banyan.engine.config import KvPrecision, Precision
 
 MINILM = "all-minilm-l6-v2"
 MINILM_DIMENSIONS = 384
@@ -60,6 +60,7 @@ def engine_config(settings: Settings) -> EngineConfig:
     return EngineConfig(
         precision=cast("Precision", settings.precision),  # EngineConfig refuses other words
         threads=settings.threads,
+        kv_precision=cast("KvPrecision", settings.kv_precision),  # likewise
         kv_cache_bytes=settings.kv_cache_bytes,
         max_batch_tokens=settings.max_batch_tokens,
         max_sequences=settings.max_sequences,

@@ -55,6 +55,13 @@ HostMemory = Annotated[
         " (BANYAN_HOST_MEMORY_BYTES).",
     ),
 ]
+KvPrecision = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-precision",
+        help="In what keys and values are kept: auto, bf16 or int8 (BANYAN_KV_PRECISION).",
+    ),
+]
 Host = Annotated[
     str | None,
     typer.Option("--host", help="Address to listen on; any but loopback needs keys (BANYAN_HOST)."),

@@ -33,6 +33,7 @@ from banyan.cli.options import (
     Home,
     Host,
     HostMemory,
+    KvPrecision,
     Port,
     Threads,
     budget,
@@ -77,6 +78,7 @@ def up(
     tls: WithTls = False,
     device_memory: DeviceMemory = None,
     host_memory: HostMemory = None,
+    kv_precision: KvPrecision = None,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -84,7 +86,9 @@ def up(
     """Serve the API and the console until Ctrl-C, and say what was resolved; with --hosts or
     --workers one model on several machines together."""
     limits = budget(device_memory, host_memory)
-    found = settings(home, host=host, port=port, threads=threads, **limits)
+    found = settings(
+        home, host=host, port=port, threads=threads, kv_precision=kv_precision, **limits
+    )
     wanted = Spread(
         hosts=hosts,
         workers=workers,
@@ -134,6 +138,7 @@ def serve(
     tls: WithTls = False,
     device_memory: DeviceMemory = None,
     host_memory: HostMemory = None,
+    kv_precision: KvPrecision = None,
     home: Home = None,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -141,7 +146,9 @@ def serve(
     """Serve one model on /v1 alone, as an OpenAI-compatible server; with --hosts or --workers on
     several machines together."""
     limits = budget(device_memory, host_memory)
-    found = settings(home, host=host, port=port, threads=threads, **limits)
+    found = settings(
+        home, host=host, port=port, threads=threads, kv_precision=kv_precision, **limits
+    )
     wanted = Spread(
         hosts=hosts,
         workers=workers,

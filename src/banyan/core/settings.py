@@ -38,6 +38,9 @@ class Settings:
     )
     threads: int = _setting(0, "Threads for computing, shared by all processes; 0: every core.")
     precision: str = _setting("auto", "Arithmetic of the engine: auto, fp32, bf16 or packed.")
+    kv_precision: str = _setting(
+        "auto", "In what the engine keeps keys and values: auto (as it computes), bf16 or int8."
+    )
     chat_model: str = _setting(
         "smollm2-135m-instruct", "Model that chats and scores passages when none is named."
     )

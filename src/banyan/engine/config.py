@@ -16,11 +16,13 @@ from banyan.core.errors import CheckpointInvalid, InputError, UnsupportedModel
 from banyan.core.layout import ModelShape
 
 Precision = Literal["auto", "fp32", "bf16", "packed"]
+KvPrecision = Literal["auto", "bf16", "int8"]
 Activation = Literal["silu", "gelu_tanh"]
 Pooling = Literal["mean", "cls"]
 RopeKind = Literal["plain", "linear", "dynamic", "yarn", "llama3", "divisors"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16", "packed")
+KV_PRECISIONS: tuple[KvPrecision, ...] = ("auto", "bf16", "int8")
 BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 CPUINFO = Path("/proc/cpuinfo")
 MAX_EXPERTS = 4096
@@ -181,6 +183,9 @@ class EngineConfig:
     ``packed_copy`` keeps a bf16 copy beside packed weights: prefill is then as fast as in bf16,
     for the memory of both. ``precision.py`` says when auto means that.
 
+    ``kv_precision`` is in what keys and values are kept: as the activations are (auto), in bf16, or
+    in int8, of which a cache of the same bytes holds nearly twice the tokens of bf16.
+
     ``device_memory`` is what one rank may take of its device in all (0: what it needs): layers
     that do not fit beside the rest pass through, on a processor from a file in the folder
     ``staging``, on a card from ``host_memory`` bytes of the host (0: what it needs).
@@ -188,6 +193,7 @@ class EngineConfig:
 
     precision: Precision = "auto"
     threads: int = 0
+    kv_precision: KvPrecision = "auto"
     kv_cache_bytes: int = 512 << 20
     max_batch_tokens: int = 512
     max_sequences: int = 32
@@ -204,6 +210,11 @@ class EngineConfig:
             raise InputError(
                 f"{self.precision!r} is not a precision.",
                 remedy=f"Choose one of {', '.join(PRECISIONS)}.",
+            )
+        if self.kv_precision not in KV_PRECISIONS:
+            raise InputError(
+                f"{self.kv_precision!r} is not a precision of keys and values.",
+                remedy=f"Choose one of {', '.join(KV_PRECISIONS)}.",
             )
         if self.threads < 0:
             raise InputError(f"threads = {self.threads} is negative.", remedy="0 is every core.")

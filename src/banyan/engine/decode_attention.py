@@ -17,6 +17,7 @@ from torch import Tensor
 
 from banyan.engine.batch import Span
 from banyan.engine.native.library import kernel
+from banyan.engine.pools import Pool
 
 NATIVE_WIDTH: Final = 32
 """Our kernel takes heads of so many numbers, and multiples."""
@@ -28,8 +29,8 @@ class DecodeGroup(Protocol):
     @property
     def rows(self) -> Tensor: ...
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-        """q [B, heads, d] against pools [pages, page_size, kv_heads, d]; returns [B, heads, d]."""
+    def attend(self, q: Tensor, keys: Pool, values: Pool, scale: float) -> Tensor:
+        """q [B, heads, d] against the pools of a layer; returns [B, heads, d]."""
         ...
 
 
@@ -42,20 +43,21 @@ class InPlace:
     slots: Tensor
     bounds: Tensor
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    def attend(self, q: Tensor, keys: Pool, values: Pool, scale: float) -> Tensor:
         """See ``DecodeGroup``."""
         run = kernel("attend_decodes")
         if run is None:
             raise RuntimeError("this group is planned for a kernel that is not here")
         q = q.contiguous()
         count, heads, width = q.shape
-        kv_heads = keys.shape[2]
+        (numbers,), (others,) = keys.planes, values.planes
+        kv_heads = numbers.shape[2]
         scores = torch.empty(len(self.slots) * heads, dtype=torch.float32)
         out = torch.empty_like(q)
         run(
             q.data_ptr(),
-            keys.data_ptr(),
-            values.data_ptr(),
+            numbers.data_ptr(),
+            others.data_ptr(),
             self.slots.data_ptr(),
             self.bounds.data_ptr(),
             scores.data_ptr(),
@@ -79,15 +81,15 @@ class Padded:
     pages: Tensor
     mask: Tensor
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    def attend(self, q: Tensor, keys: Pool, values: Pool, scale: float) -> Tensor:
         """See ``DecodeGroup``.
 
         The heads that share a key head stand as query rows of that head, so nothing is repeated.
         """
         count, heads, width = q.shape
-        kv_heads = keys.shape[2]
+        k, v = keys.gather(self.pages, count), values.gather(self.pages, count)
+        kv_heads = k.shape[1]
         grouped = q.reshape(count, kv_heads, heads // kv_heads, width)
-        k, v = gather(keys, self.pages, count), gather(values, self.pages, count)
         out = F.scaled_dot_product_attention(grouped, k, v, attn_mask=self.mask, scale=scale)
         return out.reshape(count, heads, width)
 
@@ -165,9 +167,3 @@ def first_page(context: int, page_size: int, window: int | None) -> int:
 def additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     """A mask to add to scores: -inf where ``hidden``, 0 elsewhere."""
     return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
-
-
-def gather(pool: Tensor, pages: Tensor, count: int) -> Tensor:
-    """Pages of a pool [pages, page_size, kv_heads, d] as [count, kv_heads, tokens, d]."""
-    rows = pool.index_select(0, pages)
-    return rows.view(count, -1, *pool.shape[2:]).transpose(1, 2)

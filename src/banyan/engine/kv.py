@@ -8,26 +8,35 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from banyan.engine.attention import AttentionPlan, attend_prefill, plan_attention
 from banyan.engine.batch import Batch
+from banyan.engine.config import EngineConfig
 from banyan.engine.decode_attention import can_read_in_place
+from banyan.engine.pools import Pool, head_bytes, make_pool
 
 CPU = torch.device("cpu")
 
 
 def page_bytes(
-    *, layers: int, kv_heads: int, head_dim: int, page_size: int, dtype: torch.dtype
+    *, layers: int, kv_heads: int, head_dim: int, page_size: int, kept: torch.dtype
 ) -> int:
-    """Bytes of one page over all layers, keys and values."""
-    return 2 * layers * page_size * kv_heads * head_dim * dtype.itemsize
+    """Bytes of one page over all layers, keys and values, scales included."""
+    return 2 * layers * page_size * kv_heads * head_bytes(head_dim, kept)
+
+
+def kept_dtype(config: EngineConfig, dtype: torch.dtype) -> torch.dtype:
+    """In which type keys and values are kept that are computed with as ``dtype``."""
+    return {"auto": dtype, "bf16": torch.bfloat16, "int8": torch.int8}[config.kv_precision]
 
 
 class PagedKV:
-    """The pools of all layers, and the plans of batches that they share."""
+    """The pools of all layers, and the plans of batches that they share.
+
+    Numbers are computed with as ``dtype`` and kept as ``kept`` (None: alike; see ``pools.py``).
+    """
 
     def __init__(
         self,
@@ -38,27 +47,27 @@ class PagedKV:
         pages: int,
         page_size: int,
         dtype: torch.dtype,
+        kept: torch.dtype | None = None,
         device: torch.device = CPU,
     ) -> None:
+        kept = dtype if kept is None else kept
         shape = (pages, page_size, kv_heads, head_dim)
-        plans = Plans(page_size, head_dim, dtype, device)
+        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
         self.layers = [
             LayerPages(
-                _untouched_zeros(shape, dtype, device),
-                _untouched_zeros(shape, dtype, device),
-                plans,
+                make_pool(shape, kept, dtype, device), make_pool(shape, kept, dtype, device), plans
             )
             for _ in range(layers)
         ]
         self.size_bytes = pages * page_bytes(
-            layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
+            layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, kept=kept
         )
 
 
 class LayerPages:
     """The keys and values of one layer: a ``LayerKV`` over pages."""
 
-    def __init__(self, keys: Tensor, values: Tensor, plans: Plans) -> None:
+    def __init__(self, keys: Pool, values: Pool, plans: Plans) -> None:
         self.keys = keys
         self.values = values
         self._plans = plans
@@ -68,8 +77,8 @@ class LayerPages:
     ) -> Tensor:
         """See ``LayerKV``; the result has q's shape and type."""
         plan = self._plans.of(batch, window)
-        self.keys.flatten(0, 1).index_copy_(0, plan.slots, k)
-        self.values.flatten(0, 1).index_copy_(0, plan.slots, v)
+        self.keys.put(plan.slots, k)
+        self.values.put(plan.slots, v)
         if not plan.prefills and len(plan.decodes) == 1:
             return plan.decodes[0].attend(q, self.keys, self.values, scale)
         out = torch.empty_like(q)
@@ -85,12 +94,18 @@ class Plans:
     """How batches attend, for all layers; a plan lives as long as its batch."""
 
     def __init__(
-        self, page_size: int, head_dim: int, dtype: torch.dtype, device: torch.device
+        self,
+        page_size: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        kept: torch.dtype,
     ) -> None:
         self._page_size = page_size
         self._dtype = dtype
         self._device = device
-        self._in_place = can_read_in_place(dtype, device, head_dim)
+        self._in_place = kept == dtype and can_read_in_place(dtype, device, head_dim)
         self._made: WeakKeyDictionary[Batch, dict[int | None, AttentionPlan]] = WeakKeyDictionary()
 
     def of(self, batch: Batch, window: int | None) -> AttentionPlan:
@@ -106,14 +121,3 @@ class Plans:
                 in_place=self._in_place,
             )
         return plans[window]
-
-
-def _untouched_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros that take no memory of a host until written; masked keys must be finite, so not
-    ``empty``."""
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    count = dtype.itemsize
-    for size in shape:
-        count *= size
-    return torch.from_numpy(np.zeros(count, dtype=np.uint8)).view(dtype).view(shape)

@@ -13,7 +13,7 @@ from banyan.core.cluster import ChoiceStats, LinkStats
 from banyan.core.errors import InputError
 from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.config import EngineConfig, ModelConfig
-from banyan.engine.kv import PagedKV, page_bytes
+from banyan.engine.kv import PagedKV, kept_dtype, page_bytes
 from banyan.engine.loop import StepRunner
 from banyan.engine.stats import MemoryWatch
 
@@ -84,6 +84,7 @@ def make_cache(
         pages=pages,
         page_size=config.page_size,
         dtype=dtype,
+        kept=kept_dtype(config, dtype),
         device=torch.device(config.device),
     )
 
@@ -101,7 +102,7 @@ def count_pages(
         kv_heads=layer_heads or model.layers * model.kv_heads,
         head_dim=model.head_dim,
         page_size=config.page_size,
-        dtype=dtype,
+        kept=kept_dtype(config, dtype),
     )
     if config.kv_cache_bytes < one:
         raise InputError(

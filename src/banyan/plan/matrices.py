@@ -22,7 +22,7 @@ keeps no zeros of formats that have none, which is not known of every host)."""
 PACKED_ROWS: Final = 16
 """What cannot be dealt in so many rows is not packed but kept in int8."""
 SCALE_BYTES: Final = 2
-"""int8: a scale in bf16 for each row."""
+"""int8: a scale in bf16 for each row of a matrix, or for each key or value of a head."""
 
 
 @dataclass(frozen=True, slots=True)

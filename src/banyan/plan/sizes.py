@@ -153,10 +153,12 @@ def kv_bytes(
     tokens: int,
     sequences: int = 1,
     item_bytes: int = 2,
+    scale_bytes: int = 0,
     page_tokens: int = PAGE_TOKENS,
     frees_windows: bool = True,
 ) -> int:
-    """Bytes of keys and values of ``sequences`` of ``tokens`` each, in whole pages. Layers with a
+    """Bytes of keys and values of ``sequences`` of ``tokens`` each, in whole pages: of a number,
+    and of the scale (int8: ``SCALE_BYTES``) that those of a token and head share. Layers with a
     sliding window keep no more than it, unless ``frees_windows`` is off: the engine's pages belong
     to all layers alike."""
     pages = -(-tokens // page_tokens)
@@ -166,7 +168,8 @@ def kv_bytes(
             pages if window is None else min(pages, -(-window // page_tokens))
             for window in shape.windows[share.layers.begin : share.layers.end]
         )
-    return 2 * kept * len(share.kv_heads) * shape.head_dim * item_bytes * sequences
+    one = shape.head_dim * item_bytes + scale_bytes
+    return 2 * kept * len(share.kv_heads) * one * sequences
 
 
 def activation_bytes(

@@ -69,11 +69,13 @@ class Texts:
         )
 
 
-def attend_alike(layers: int, seed: int, lanes: Lanes, steps: int) -> StreamedKV:
+def attend_alike(
+    layers: int, seed: int, lanes: Lanes, steps: int, kept: torch.dtype = torch.float32
+) -> StreamedKV:
     torch.manual_seed(seed)
     texts = Texts(seed)
-    streamed = StreamedKV(layers=layers, lanes=lanes, **SIZES)
-    resident = PagedKV(layers=layers, **SIZES)
+    streamed = StreamedKV(layers=layers, lanes=lanes, kept=kept, **SIZES)
+    resident = PagedKV(layers=layers, kept=kept, **SIZES)
     for _ in range(steps):
         batch = texts.batch()
         for ours, theirs in zip(streamed.layers, resident.layers, strict=True):
@@ -85,9 +87,13 @@ def attend_alike(layers: int, seed: int, lanes: Lanes, steps: int) -> StreamedKV
 
 
 @settings(max_examples=25, deadline=None)
-@given(layers=st.integers(1, 5), seed=st.integers(0, 10_000))
-def test_what_is_attended_to_is_the_same_however_late_the_copies_are(layers, seed):
-    attend_alike(layers, seed, late_lanes(), steps=6)
+@given(
+    layers=st.integers(1, 5),
+    seed=st.integers(0, 10_000),
+    kept=st.sampled_from([torch.float32, torch.int8]),
+)
+def test_what_is_attended_to_is_the_same_however_late_the_copies_are(layers, seed, kept):
+    attend_alike(layers, seed, late_lanes(), steps=6, kept=kept)
 
 
 def test_a_device_holds_two_layers_of_many():

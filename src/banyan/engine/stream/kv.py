@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from banyan.engine.batch import Batch, Span
-from banyan.engine.kv import LayerPages, Plans, page_bytes
+from banyan.engine.kv import LayerPages, Plans
+from banyan.engine.pools import make_pool, pool_bytes, pool_over
 from banyan.engine.stream.lanes import PASSED, Lanes, Mark
 from banyan.engine.stream.pinned import host_memory
 
@@ -26,10 +27,10 @@ SLOTS = 2
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """``pools`` [2, pages, page_size, kv_heads, d] are those of layer ``holds``; of its pages those
-    in ``present`` are as they should be. ``ready`` and ``used`` as in ``card.py``."""
+    """``planes`` are those of layer ``holds``, keys and values; of its pages those in ``present``
+    are as they should be. ``ready`` and ``used`` as in ``card.py``."""
 
-    pools: Tensor
+    planes: tuple[Tensor, ...]
     visitor: LayerPages
     holds: int | None = None
     present: set[int] = field(default_factory=set)
@@ -50,20 +51,31 @@ class StreamedKV:
         pages: int,
         page_size: int,
         dtype: torch.dtype,
+        kept: torch.dtype | None = None,
         device: torch.device,
         lanes: Lanes,
     ) -> None:
-        plans = Plans(page_size, head_dim, dtype, device)
-        shape = (2, pages, page_size, kv_heads, head_dim)
-        one = pages * page_bytes(
-            layers=1, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, dtype=dtype
-        )
+        kept = dtype if kept is None else kept
+        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
+        shape = (pages, page_size, kv_heads, head_dim)
+        half = pool_bytes(shape, kept)
+        one = 2 * half
         count = min(SLOTS, layers)
-        pools = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(count)]
-        self._slots = [_Slot(pool, LayerPages(pool[0], pool[1], plans)) for pool in pools]
+        self._slots = []
+        for _ in range(count):
+            keys, values = (make_pool(shape, kept, dtype, device) for _ in range(2))
+            planes = (*keys.planes, *values.planes)
+            self._slots.append(_Slot(planes, LayerPages(keys, values, plans)))
         memory = host_memory(layers * one, device)
         self.is_pinned = memory.is_pinned
-        self._host = [run.view(dtype).view(shape) for run in memory.data.split(one)]
+        self._host = [
+            tuple(
+                plane
+                for part in run.split(half)
+                for plane in pool_over(part, shape, kept, dtype).planes
+            )
+            for run in memory.data.split(one)
+        ]
         self._written = [PASSED] * layers
         self._page_size = page_size
         self._page_bytes = one // pages
@@ -96,7 +108,7 @@ class StreamedKV:
         slot.present |= moves.added
         self._lanes.outward.wait(slot.used)
         for run in moves.runs:
-            for target, source in zip(self._host[layer], slot.pools, strict=True):
+            for target, source in zip(self._host[layer], slot.planes, strict=True):
                 self._lanes.outward.copy(target[run], source[run])
         self._written[layer] = self._lanes.outward.mark()
 
@@ -112,7 +124,7 @@ class StreamedKV:
         if missing:
             self._lanes.inward.wait(self._written[layer])
             for run in _runs(missing):
-                for target, source in zip(slot.pools, self._host[layer], strict=True):
+                for target, source in zip(slot.planes, self._host[layer], strict=True):
                     self._lanes.inward.copy(target[run], source[run])
             slot.present |= missing
             self.brought_bytes += len(missing) * self._page_bytes

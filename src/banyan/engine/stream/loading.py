@@ -16,7 +16,7 @@ from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.four_bit import KERNEL
 from banyan.engine.identity import identify
-from banyan.engine.kv import page_bytes
+from banyan.engine.kv import kept_dtype, page_bytes
 from banyan.engine.native.library import kernel
 from banyan.engine.runner import count_pages
 from banyan.engine.slice_file import SUFFIX
@@ -94,17 +94,18 @@ class _Beside:
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig, experts: Interval) -> None:
         model, dtype = checkpoint.config, activation_dtype(config.precision)
         self._runtime = private_bytes() + RESERVE_BYTES
-        self._kv = count_pages(model, dtype, config) * page_bytes(
-            layers=model.layers,
-            kv_heads=model.kv_heads,
-            head_dim=model.head_dim,
-            page_size=config.page_size,
-            dtype=dtype,
-        )
+        pages, kept = count_pages(model, dtype, config), kept_dtype(config, dtype)
+        self._kv = pages * _page_bytes(model, config, kept)
         rows = config.max_batch_tokens
-        self._activations = gathered_bytes(
-            model.shape, kv=self._kv, tokens=model.context_length, item_bytes=dtype.itemsize
-        ) + activation_bytes(
+        gathered = gathered_bytes(
+            model.shape,
+            kv=pages * _page_bytes(model, config, dtype),
+            tokens=model.context_length,
+            item_bytes=dtype.itemsize,
+        )
+        if kept != dtype:  # keys or values as they are kept, beside both as they are computed with
+            gathered += gathered * kept.itemsize // (2 * dtype.itemsize)
+        self._activations = gathered + activation_bytes(
             model.shape,
             _whole(model, experts),
             rows=rows,
@@ -120,6 +121,16 @@ class _Beside:
             activations=self._activations,
             runtime=self._runtime,
         )
+
+
+def _page_bytes(model: ModelConfig, config: EngineConfig, kept: torch.dtype) -> int:
+    return page_bytes(
+        layers=model.layers,
+        kv_heads=model.kv_heads,
+        head_dim=model.head_dim,
+        page_size=config.page_size,
+        kept=kept,
+    )
 
 
 def _expected_layers(model: ModelConfig, config: EngineConfig, experts: Interval) -> list[int]:
