@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -64,6 +65,19 @@ def test_nothing_is_started_before_the_first_use_and_that_loads_it(toy: Path) ->
     assert stats.decode_tokens_per_s > 0
     engine.unload()
     assert (engine.state, engine.rss_bytes) == ("installed", 0)
+
+
+def test_memory_against_a_budget_is_told_through_the_wire(toy: Path, tmp_path: Path) -> None:
+    budget = replace(CONFIG, device_memory=1 << 40, staging=str(tmp_path))
+    engine = EngineProcess(toy, budget)
+    assert engine.memory_timeline == ()
+    assert write(engine)
+    stats = engine.stats
+    assert stats is not None
+    assert stats.memory is not None
+    assert "2 of 2 layers stay" in stats.memory.choice
+    assert {sample.layer for sample in engine.memory_timeline} == {0, 1}
+    engine.close()
 
 
 def test_many_requests_run_at_once_and_each_gets_its_own_answers(engine: EngineProcess) -> None:

@@ -284,6 +284,7 @@ class App:
                     "running": stats.running,
                     "waiting": stats.waiting,
                     "precision": stats.precision,
+                    "memory": "" if stats.memory is None else stats.memory.choice,
                 }
         return {"state": "idle", "model": "", "tokens_per_second": 0.0}
 

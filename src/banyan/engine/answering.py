@@ -45,6 +45,7 @@ class Answering:
             "score": self._score,
             "count": self._count,
             "stats": self._stats,
+            "memory_timeline": self._memory_timeline,
         }
 
     def serve(self) -> None:
@@ -118,6 +119,11 @@ class Answering:
     def _stats(self, engine: Engine, frame: Json, context: Context) -> None:
         context.check()
         self._send({"id": frame["id"], "value": asdict(engine.stats)})
+
+    def _memory_timeline(self, engine: Engine, frame: Json, context: Context) -> None:
+        context.check()
+        samples = [asdict(sample) for sample in engine.memory_timeline]
+        self._send({"id": frame["id"], "value": samples})
 
     def _beat(self) -> None:
         while True:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError
@@ -25,7 +25,7 @@ from banyan.core.layout import from_json
 from banyan.core.types import Message, Sampling, TokenLogprob
 from banyan.engine.config import EngineConfig
 from banyan.engine.link import Call, Link
-from banyan.engine.stats import EngineStats
+from banyan.engine.stats import EngineStats, MemorySample
 from banyan.engine.wire import (
     Json,
     decode_event,
@@ -72,17 +72,15 @@ class EngineProcess:
     @property
     def stats(self) -> EngineStats | None:
         """The engine's own figures; None when it is not loaded, has just died or is too busy."""
-        link = self._link
-        call = link.call("stats", {}, is_use=False) if link is not None and link.is_ready else None
-        if link is None or call is None:
-            return None
-        try:
-            context = Context(deadline=time.monotonic() + STATS_TIMEOUT_S)
-            return from_json(EngineStats, call.next(context)["value"])
-        except BanyanError:
-            return None
-        finally:
-            link.hang_up(call, is_use=False)
+        value = self._look("stats")
+        return None if value is None else from_json(EngineStats, value)
+
+    @property
+    def memory_timeline(self) -> tuple[MemorySample, ...]:
+        """See ``Engine.memory_timeline``; empty where ``stats`` is None."""
+        return tuple(
+            from_json(MemorySample, sample) for sample in self._look("memory_timeline") or []
+        )
 
     def start(self) -> None:
         """Begin to load, if that has not begun, and do not wait for it."""
@@ -127,6 +125,21 @@ class EngineProcess:
         context = Context()
         with self._call(context, "count", {"text": text}) as call:
             return int(call.next(context)["value"])
+
+    def _look(self, op: str) -> Any:
+        """What a running engine says of itself, without this counting as use; None where there is
+        none, or it does not answer in time."""
+        link = self._link
+        call = link.call(op, {}, is_use=False) if link is not None and link.is_ready else None
+        if link is None or call is None:
+            return None
+        try:
+            context = Context(deadline=time.monotonic() + STATS_TIMEOUT_S)
+            return call.next(context)["value"]
+        except BanyanError:
+            return None
+        finally:
+            link.hang_up(call, is_use=False)
 
     def _stream(
         self, context: Context, op: str, arguments: Json

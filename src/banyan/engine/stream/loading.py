@@ -55,15 +55,15 @@ def load_streamed(
     )
     experts = Interval(0, model.experts) if share is None else share.experts
     beside = _Beside(checkpoint, config, experts)
-    expected = _expected_layers(model, config, experts)
-    check_possible(beside.demand(expected, ends=0), config.device_memory)
     embedding = reader.embedding(0 if share is None else share.vocab.begin)
     head = reader.head()
+    ends = 0 if head is None else head.size_bytes
+    ends += 0 if embedding is None else embedding.table.size_bytes
+    expected = _expected_layers(model, config, experts)
+    check_possible(beside.demand(expected, ends=ends), config.device_memory)
     staging = _staging(
         _target(path, config, share), sum(expected), lambda: _layers(reader, model, experts)
     )
-    ends = 0 if head is None else head.size_bytes
-    ends += 0 if embedding is None else embedding.table.size_bytes
     demand = beside.demand([layer.size_bytes for layer in staging.layers], ends=ends)
     chosen = fit(demand, config.device_memory, measure_pace(staging, model, head, dtype))
     resident = {
