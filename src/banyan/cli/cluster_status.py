@@ -11,7 +11,7 @@ import typer
 
 from banyan.cli import output
 from banyan.cli.options import AsJson
-from banyan.core.cluster import ChoiceStats, ClusterStatus
+from banyan.core.cluster import ChoiceStats, ClusterStatus, LinkStats
 from banyan.core.errors import HostUnreachable, RemoteModelFailed, Unauthenticated
 from banyan.core.layout import from_json
 
@@ -201,8 +201,15 @@ def _links(found: ClusterStatus) -> Table:
                 f"{link.bandwidth * 8 / 1e6:.0f} Mbit/s",
             )
             for link in found.links
+            if not _is_within_one_rank(found, link)
         ],
     )
+
+
+def _is_within_one_rank(found: ClusterStatus, link: LinkStats) -> bool:
+    """A host of one rank has no link within it."""
+    number = link.hosts[0]
+    return link.hosts[-1] == number < len(found.hosts) and len(found.hosts[number].ranks) < 2
 
 
 def _host_name(found: ClusterStatus, number: int) -> str:

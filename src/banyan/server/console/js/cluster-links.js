@@ -47,9 +47,15 @@ function row(link, hosts) {
   );
 }
 
+/** A machine of one rank has no link within it. */
+function isLink({ hosts: [from, to] }, hosts) {
+  return from !== to || hosts[from]?.ranks.length > 1;
+}
+
 /** @param {{links: Object[], hosts: Object[]}} facts */
 export function linkTable({ links, hosts }) {
-  if (!links.length) return [];
+  const shown = links.filter((link) => isLink(link, hosts));
+  if (!shown.length) return [];
   return [
     el(
       "details.links",
@@ -69,7 +75,7 @@ export function linkTable({ links, hosts }) {
             el("th", { scope: "col" }, t("cluster.links.bandwidth")),
           ),
         ),
-        el("tbody", {}, links.map((link) => row(link, hosts))),
+        el("tbody", {}, shown.map((link) => row(link, hosts))),
       ),
     ),
   ];

@@ -2,7 +2,7 @@
 
 import { stageLayers } from "./cluster-split.js";
 import { el } from "./dom.js";
-import { duration, t } from "./i18n.js";
+import { duration, number, t } from "./i18n.js";
 
 function row(option, layers) {
   const isUsed = option.layers.join() === layers.join();
@@ -17,7 +17,7 @@ function row(option, layers) {
     ),
     el("td", {}, option.layers.join(" + ")),
     el("td", {}, duration(option.ttft_s)),
-    el("td", {}, duration(option.itl_s)),
+    el("td", {}, `${number(option.itl_s * 1000, 1)} ms`),
     el("td.options-reason", {}, option.reason || t("cluster.options.best")),
   );
 }

@@ -92,16 +92,15 @@ function clusterView(root) {
     show(status) {
       noteTokens(status.decoded_tokens);
       const { state, cause, missing, address, tls, algorithm, payload } = status;
-      const names = status.hosts.map((host) => ({ name: host.name }));
-      const [here, expected] = [names.length, status.expected_hosts];
+      const lasting = status.hosts.map(withoutVitals);
+      const [here, expected] = [lasting.length, status.expected_hosts];
       showNotice({ state, cause, missing, address, tls, here, expected });
       fill(top, tiles(status));
       showHead({ tls });
       map.show(status);
-      showLinks({ links: linksOf(status), hosts: names });
+      showLinks({ links: linksOf(status), hosts: lasting });
       fill(list, machines(status));
       showSums({ choices: status.choices, algorithm, payload });
-      const lasting = status.hosts.map(withoutVitals);
       showSplit({ hosts: lasting });
       showWhy({ options: status.options, hosts: lasting, assumed: status.assumed });
     },
