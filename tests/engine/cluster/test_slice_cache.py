@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import namedtuple
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -149,6 +150,22 @@ def test_of_two_that_fetch_the_same_one_is_kept_and_both_have_it(tmp_path: Path)
     with pytest.raises(ClusterError, match="in use"):
         put(one, "b", 80)  # the other still uses it
     second.close()
+
+
+def test_one_that_goes_just_as_it_is_found_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SliceCache(tmp_path, 100)
+    put(cache, "a", 30).close()
+    real = slice_cache.fcntl.flock
+
+    def after_another_removed_it(file: BinaryIO, kind: int) -> None:
+        (tmp_path / ("a" + SUFFIX)).unlink()
+        (tmp_path / ("a" + SUFFIX)).write_bytes(b"another")
+        real(file, kind)
+
+    monkeypatch.setattr(slice_cache.fcntl, "flock", after_another_removed_it)
+    assert cache.find("a" + SUFFIX) is None
 
 
 def test_many_workers_of_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ class Toys:
         for context, _ in self._workers:
             context.cancel.set()
         for _, thread in self._workers:
-            thread.join(10)
+            thread.join(30)  # a busy machine takes its time
         self.head.close()
 
 

@@ -1,7 +1,8 @@
 """Lobby: where hosts join. It listens, turns away strangers, and keeps who is here.
 
 Everything that connects must prove that it knows the join token before a byte of it is read;
-``MAX_HANDSHAKES`` may be trying at a time, each for a few seconds.
+``MAX_HANDSHAKES`` may be trying at a time, ``MAX_FROM_ONE`` of them from one address, each for a
+few seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +28,7 @@ from banyan.engine.comm.tls_stream import TlsStream
 from banyan.engine.wire import Json
 
 MAX_HANDSHAKES: Final = 32
+MAX_FROM_ONE: Final = 8
 HEAD_NAME: Final = "head"
 RENAME: Final = "Give this one another name with --name, or end the other one first."
 REST_S: Final = 0.1
@@ -63,6 +66,27 @@ class Callbacks:
     on_slice: Callable[[Stream, handshake.Hello], None]
 
 
+class _Places:
+    """Places for those who are trying to come in."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, address: str) -> bool:
+        """Whether there is one for who comes from there, and has it from now on."""
+        with self._lock:
+            is_free = self._taken.total() < MAX_HANDSHAKES and self._taken[address] < MAX_FROM_ONE
+            if is_free:
+                self._taken[address] += 1
+            return is_free
+
+    def give_back(self, address: str) -> None:
+        with self._lock:
+            self._taken[address] -= 1
+            self._taken += Counter()  # forgets who has none
+
+
 class Lobby:
     """``expected`` hosts have room, those of ``names`` where any are given. With ``pem``, a key and
     its certificate, only hosts that use TLS are heard."""
@@ -85,7 +109,7 @@ class Lobby:
         self._callbacks = callbacks
         self._guests: dict[str, Guest] = {}
         self._lock = threading.Lock()
-        self._places = threading.Semaphore(MAX_HANDSHAKES)
+        self._places = _Places()
         self._closed = False
         self._tls: ssl.SSLContext | None = accepting(pem) if pem else None
         self._certificate = fingerprint_of_pem(pem) if pem else ""
@@ -160,10 +184,10 @@ class Lobby:
             except OSError:
                 time.sleep(REST_S)  # closed, or for the moment no connection can be taken
                 continue
-            if not self._places.acquire(blocking=False):
+            arguments = (connection, str(address[0]))
+            if not self._places.take(arguments[1]):
                 connection.close()
                 continue
-            arguments = (connection, str(address[0]))
             threading.Thread(target=self._admit, args=arguments, daemon=True).start()
 
     def _admit(self, connection: socket.socket, address: str) -> None:
@@ -173,7 +197,7 @@ class Lobby:
             connection.close()
             return
         finally:
-            self._places.release()
+            self._places.give_back(address)
         if self._closed:
             stream.close()
         elif hello.get("purpose") == CONTROL:
