@@ -18,7 +18,6 @@ from banyan.core.context import Context
 from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable, JoinRefused
 from banyan.engine.cluster import control, forming
 from banyan.engine.cluster.control import CONTROL, MAX_CONTROL_BYTES
-from banyan.engine.cluster.lobby import MAX_FROM_ONE, MAX_HANDSHAKES
 from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
 from banyan.engine.wire import Channel, Json
@@ -103,38 +102,6 @@ def test_half_a_handshake_is_hung_up_on_in_time(
 def test_a_port_scanner_disturbs_nobody(cluster: Toys) -> None:
     for _ in range(200):
         connected(cluster).close()
-
-
-def from_address(cluster: Toys, address: str) -> socket.socket:
-    """A connection by another machine, as far as the head can tell."""
-    where = ("127.0.0.1", cluster.head.port)
-    return socket.create_connection(where, timeout=10, source_address=(address, 0))
-
-
-def test_a_flood_of_silent_connections_is_capped_and_leaves_room_for_others(cluster: Toys) -> None:
-    flood = [connected(cluster) for _ in range(MAX_FROM_ONE + 40)]
-    try:
-        welcomed = [stranger.recv(1) != b"" for stranger in flood]
-        assert sum(welcomed) == MAX_FROM_ONE
-        with from_address(cluster, "127.0.0.2") as other:
-            handshake.connect(other, TOKEN.encode(), {"purpose": CONTROL})
-    finally:
-        for stranger in flood:
-            stranger.close()
-    wait_until(lambda: not cluster.head._lobby._places._taken)
-    connection, _ = admitted(cluster)
-    connection.close()
-
-
-def test_a_flood_from_everywhere_is_capped_in_all(cluster: Toys) -> None:
-    flood = [from_address(cluster, f"127.0.1.{i % 20 + 1}") for i in range(MAX_HANDSHAKES + 40)]
-    try:
-        welcomed = [stranger.recv(1) != b"" for stranger in flood]
-    finally:
-        for stranger in flood:
-            stranger.close()
-    assert sum(welcomed) == MAX_HANDSHAKES
-    wait_until(lambda: not cluster.head._lobby._places._taken)
 
 
 def test_a_wrong_token_is_refused_with_its_own_message(cluster: Toys) -> None:

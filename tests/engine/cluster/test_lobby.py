@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.engine.comm.certificates import pem
 
 from banyan.core.errors import JoinRefused
 from banyan.engine.cluster.control import CONTROL
+from banyan.engine.cluster.lobby import MAX_FROM_ONE, MAX_HANDSHAKES
 from banyan.engine.comm import handshake
 
 
@@ -105,3 +107,43 @@ def test_a_host_that_joins_while_the_group_forms_is_refused_or_waits(tmp_path: P
         assert "All 1 hosts are here already" in str(refused(cluster))
         forming.join(30)
         assert cluster.head.status().state == "ready"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Toys]:
+    with toys(tmp_path, hosts=1) as found:
+        yield found
+
+
+def from_address(cluster: Toys, address: str) -> socket.socket:
+    """A connection by another machine, as far as the head can tell."""
+    where = ("127.0.0.1", cluster.head.port)
+    return socket.create_connection(where, timeout=10, source_address=(address, 0))
+
+
+def test_a_flood_of_silent_connections_is_capped_and_leaves_room_for_others(
+    cluster: Toys,
+) -> None:
+    flood = [connected(cluster) for _ in range(MAX_FROM_ONE + 40)]
+    try:
+        welcomed = [stranger.recv(1) != b"" for stranger in flood]
+        assert sum(welcomed) == MAX_FROM_ONE
+        with from_address(cluster, "127.0.0.2") as other:
+            handshake.connect(other, TOKEN.encode(), {"purpose": CONTROL})
+    finally:
+        for stranger in flood:
+            stranger.close()
+    wait_until(lambda: not cluster.head._lobby._places._taken)
+    with connected(cluster) as another:
+        handshake.connect(another, TOKEN.encode(), {"purpose": CONTROL})
+
+
+def test_a_flood_from_everywhere_is_capped_in_all(cluster: Toys) -> None:
+    flood = [from_address(cluster, f"127.0.1.{i % 20 + 1}") for i in range(MAX_HANDSHAKES + 40)]
+    try:
+        welcomed = [stranger.recv(1) != b"" for stranger in flood]
+    finally:
+        for stranger in flood:
+            stranger.close()
+    assert sum(welcomed) == MAX_HANDSHAKES
+    wait_until(lambda: not cluster.head._lobby._places._taken)
