@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import fields, is_dataclass
 
 import pytest
@@ -127,3 +129,15 @@ def test_weights_of_an_unknown_kind_are_refused():
     )
     with pytest.raises(TypeError, match="Strange cannot be kept"):
         take_apart(weights)
+
+
+def test_a_layer_is_gone_as_soon_as_nobody_has_it(tiny):
+    weights = layer_of(tiny("llama"), "fp32")
+    seen = weakref.ref(weights.attention_norm.weight)
+    gc.disable()
+    try:
+        returned(weights)
+        del weights
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -67,25 +67,35 @@ class Form:
 def take_apart(weights: LayerWeights) -> Form:
     """Raises ``TypeError`` for weights of a kind that is not in ``RECORDS``."""
     tensors: list[tuple[int, Tensor]] = []
-    end = 0
+    description = _described(weights, tensors)
+    return Form(description, tuple(tensors), _end(tensors))
 
-    def described(value: object) -> Json:
-        nonlocal end
-        if isinstance(value, Tensor):
-            begin = -(-end // ALIGNMENT) * ALIGNMENT
-            tensors.append((begin, value))
-            end = begin + _size(value)
-            return _description(value, begin)
-        if isinstance(value, tuple):
-            return {"items": [described(item) for item in value]}
-        if is_dataclass(value) and type(value).__name__ in RECORDS:
-            parts = {entry.name: described(getattr(value, entry.name)) for entry in fields(value)}
-            return {"record": type(value).__name__, "fields": parts}
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        raise TypeError(f"{type(value).__name__} cannot be kept in a file")
 
-    return Form(described(weights), tuple(tensors), end)
+def _described(value: object, tensors: list[tuple[int, Tensor]]) -> Json:
+    """The description of ``value``, whose tensors are added at the end of ``tensors``.
+
+    A function of its own: one inside ``take_apart`` would keep each layer until cycles are
+    collected.
+    """
+    if isinstance(value, Tensor):
+        begin = -(-_end(tensors) // ALIGNMENT) * ALIGNMENT
+        tensors.append((begin, value))
+        return _description(value, begin)
+    if isinstance(value, tuple):
+        return {"items": [_described(item, tensors) for item in value]}
+    if is_dataclass(value) and type(value).__name__ in RECORDS:
+        parts = {
+            entry.name: _described(getattr(value, entry.name), tensors) for entry in fields(value)
+        }
+        return {"record": type(value).__name__, "fields": parts}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be kept in a file")
+
+
+def _end(tensors: list[tuple[int, Tensor]]) -> int:
+    """Where the last of them ends."""
+    return tensors[-1][0] + _size(tensors[-1][1]) if tensors else 0
 
 
 def put_together(description: Json, buffer: Tensor) -> LayerWeights:
