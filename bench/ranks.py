@@ -35,6 +35,7 @@ from banyan.core.layout import (
     to_json,
 )
 from banyan.engine.comm import shared
+from banyan.engine.comm.auto import Auto
 from banyan.engine.comm.choose import make_collective
 from banyan.engine.comm.collective import Buffer, Collective
 from banyan.engine.comm.group import Group
@@ -70,7 +71,9 @@ class Ranks:
     def __init__(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         self.processes = processes
         self.peak_bytes = 0
-        self.facts = from_json(DeviceFacts, self._answer())
+        said = self._answer()
+        self.facts = from_json(DeviceFacts, said["device"])
+        self.links = [from_json(LinkFacts, link) for link in said["links"]]
 
     def step(self, *, way: int, prompt: int, batch: int, context: int = 0) -> float:
         """Seconds for ``batch`` sequences of ``prompt`` new tokens after ``context`` old ones."""
@@ -245,9 +248,16 @@ def serve(seat: Seat, path: Path, ways: Sequence[Communication]) -> None:
         return
     last = [(rank, layout.share(rank).vocab) for rank in layout.stages[-1].ranks]
     runner = group_runner.GroupRunner(Switched(), seated.group, last)  # type: ignore[arg-type]
-    print(json.dumps(facts), flush=True)
+    print(json.dumps({"device": facts, "links": _links(switches)}), flush=True)
     for line in sys.stdin:
         print(json.dumps(_timed(runner, json.loads(line), len(ways), seated.model)), flush=True)
+
+
+def _links(switches: Sequence[Switch]) -> list[Any]:
+    """From the first host to each other one, where a collective has measured them."""
+    ways = [way for switch in switches for way in switch.ways]
+    measured = [way.links for way in ways if isinstance(way, Auto)]
+    return [to_json(link) for link in measured[0][0][1:]] if measured else []
 
 
 def _timed(runner: Any, asked: dict[str, int], ways: int, model: Any) -> dict[str, float]:

@@ -6,8 +6,9 @@ The 1.1B shape in 4 bit (Q4_0, random weights), hosts as network namespaces at 1
 is built from the source distribution of the package ``llama-cpp-python`` into ``.rivals/`` the
 first time (about eight minutes). ``--dllama PROGRAM MODEL TOKENIZER`` adds distributed-llama with a
 model of the same shape in its own format. Engines take turns, so that what else the machine does
-meets all of them; each figure is the median of the rounds. ``ratio`` is ours over the better of the
-others, ``predicted`` the cost model's rate from what the ranks measured at their start.
+meets all of them; each figure is the median of the rounds. ``ratio`` and ``prefill_ratio`` are ours
+over the best of the others; what is predicted is the cost model's, from what the ranks measured of
+their device and link at their start, ``of_predicted`` the part of it that decoding reaches.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ WORKER_PORT = 9_998
 SERVER_START_S = 2.0
 RUN_TIMEOUT_S = 600.0
 PROMPT, GENERATED = 256, 64
-LINK = LinkFacts(latency_s=5e-5, bandwidth=1e9 / 8)
+ALONE = LinkFacts(latency_s=0.0, bandwidth=1e12)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Rates:
     engine: str
     prefill: float
     decode: float
-    predicted: float | None = None
+    predicted: Rates | None = None
 
 
 Engine = Callable[[Sequence[netns.Host]], Rates]
@@ -176,15 +177,13 @@ def banyan(model: Path, hosts: Sequence[netns.Host]) -> Rates:
         for token in range(GENERATED):
             ranks.step(way=0, prompt=1, batch=1, context=PROMPT + token)
         seconds = (time.perf_counter() - began) / GENERATED
-        facts = alike(ranks.facts, len(hosts), 1, LINK)
+        facts = alike(ranks.facts, len(hosts), 1, ranks.links[0] if ranks.links else ALONE)
     workload = Workload(prompt=PROMPT, generate=GENERATED // 2, concurrency=1)
-    predicted = forecast(shape, "packed+copy", layout, facts, workload)
-    return Rates(
-        engine="banyan",
-        prefill=PROMPT / first,
-        decode=1 / seconds,
-        predicted=1 / predicted.decode_s,
+    price = forecast(shape, "packed+copy", layout, facts, workload)
+    predicted = Rates(
+        engine="cost model", prefill=PROMPT / price.prefill_s, decode=1 / price.decode_s
     )
+    return Rates(engine="banyan", prefill=PROMPT / first, decode=1 / seconds, predicted=predicted)
 
 
 def _median(found: Sequence[Rates]) -> Rates:
@@ -194,25 +193,35 @@ def _median(found: Sequence[Rates]) -> Rates:
         engine=found[0].engine,
         prefill=statistics.median(rates.prefill for rates in found),
         decode=statistics.median(rates.decode for rates in found),
-        predicted=statistics.median(predicted) if predicted else None,
+        predicted=_median(predicted) if predicted else None,
     )
 
 
 def _compared(engines: Sequence[Rates], hosts: int) -> list[Row]:
-    """Rows of all engines; the last is ours and has the ratio to the best of the others."""
-    best = max(rates.decode for rates in engines[:-1])
-    return [
-        {
-            "engine": rates.engine,
-            "hosts": hosts,
-            "threads": 1,
-            "prefill_tokens_per_s": rates.prefill,
-            "decode_tokens_per_s": rates.decode,
-            "predicted": rates.predicted,
-            "ratio": rates.decode / best if rates is engines[-1] else None,
-        }
-        for rates in engines
-    ]
+    """Rows of all engines; the last is ours and has the ratios to the best of the others."""
+    *others, ours = engines
+    best = Rates(
+        engine="best of the others",
+        prefill=max(rates.prefill for rates in others),
+        decode=max(rates.decode for rates in others),
+    )
+    return [*(_row(rates, hosts, None) for rates in others), _row(ours, hosts, best)]
+
+
+def _row(rates: Rates, hosts: int, best: Rates | None) -> Row:
+    predicted = rates.predicted
+    return {
+        "engine": rates.engine,
+        "hosts": hosts,
+        "threads": 1,
+        "prefill_tokens_per_s": rates.prefill,
+        "prefill_ratio": rates.prefill / best.prefill if best else None,
+        "predicted_prefill": predicted.prefill if predicted else None,
+        "decode_tokens_per_s": rates.decode,
+        "ratio": rates.decode / best.decode if best else None,
+        "predicted_decode": predicted.decode if predicted else None,
+        "of_predicted": rates.decode / predicted.decode if predicted else None,
+    }
 
 
 if __name__ == "__main__":

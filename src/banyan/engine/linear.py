@@ -120,7 +120,7 @@ class Packed4:
         return own + (self.wide.size_bytes if self.wide is not None else 0)
 
     def __call__(self, x: Tensor) -> Tensor:
-        flat = x.flatten(end_dim=-2).contiguous()
+        flat = (x if x.dim() == 2 else x.flatten(end_dim=-2)).contiguous()
         if self.wide is not None and flat.shape[0] >= self.codes.wide_rows:
             return self.wide(x)
         if self.margins != (0, 0):
@@ -230,5 +230,6 @@ def _bytes(tensor: Tensor | None) -> int:
 
 
 def _shaped(y: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    y = y.view(*x.shape[:-1], y.shape[-1])
+    if x.dim() != 2:
+        y = y.view(*x.shape[:-1], y.shape[-1])
     return y if bias is None else y + bias
