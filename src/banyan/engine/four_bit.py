@@ -90,13 +90,14 @@ class OwnFourBit:
     def __call__(self, x: Tensor) -> Tensor:
         rows, (blocks, grains, _) = x.shape[0], self.codes.shape
         y = x.new_empty(rows, blocks * OUTPUTS)
-        sums = torch.empty(rows, grains, dtype=torch.float32)
+        zeros = self.zeros
+        sums = None if zeros is None else torch.empty(rows, grains, dtype=torch.float32)
         own_kernel()(
             self.codes.data_ptr(),
             self.scales.data_ptr(),
-            None if self.zeros is None else self.zeros.data_ptr(),
+            None if zeros is None else zeros.data_ptr(),
             x.data_ptr(),
-            sums.data_ptr(),
+            None if sums is None else sums.data_ptr(),
             y.data_ptr(),
             rows,
             grains,
