@@ -217,7 +217,7 @@ class Card:
     def _budget(self, kv: PagedKV | StreamedKV, rows: int) -> int:
         """The parts that are on the card at once; activations: the stream of the whole batch, and
         what a piece of it needs."""
-        on_card = kv.card_bytes if isinstance(kv, StreamedKV) else kv.size_bytes
+        on_card = kv.near_bytes if isinstance(kv, StreamedKV) else kv.size_bytes
         head = self.model.weights.head.size_bytes if self.model.weights.head is not None else 0
         config, piece = self.config, min(rows, PIECE_ROWS)
         stream = rows * config.hidden * 4

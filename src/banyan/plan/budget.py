@@ -17,6 +17,8 @@ from banyan.core.layout import ModelShape
 LEAST_SLOTS: Final = 2
 """One layer in use, one on its way."""
 MOST_SLOTS: Final = 8
+KV_SLOTS: Final = 2
+"""Layers whose keys and values are on the device when they are streamed."""
 MIB: Final = 1 << 20
 PASSES: Final = 3
 """Simulated steps; by the last the pattern repeats."""

@@ -29,11 +29,17 @@ class LateLane:
 
     def __init__(self, *, is_compute: bool = False) -> None:
         self._is_compute = is_compute
-        self._work: list[Callable[[], None]] = []
+        self._work: list[Callable[[], object]] = []
         self._done = 0
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         self._work.append(lambda: _copy(target, source))
+
+    def do(self, work: Callable[[], object]) -> None:
+        self._work.append(work)
+
+    def close(self) -> None:
+        self.advance(len(self._work))
 
     def wait(self, mark: Mark) -> None:
         if self._is_compute:

@@ -1,14 +1,22 @@
-"""StreamedKV: keys and values that live in the host's memory and visit the card layer by layer.
+"""StreamedKV: keys and values that live elsewhere and visit the device layer by layer.
 
-A card holds the pools of a few layers at a time. What a step adds to a layer is written out once
-it is computed, and what the step's sequences had before is brought in while the layers before are
-computed. A prompt's first step brings nothing in. (The source article, 2.3, moves them alike.)
+The device holds the pools of two layers at a time: a card's others live in the host's memory, a
+processor's in a file. What a step adds to a layer is written out once it is attended to, and what
+the step's sequences had before is brought in while the layers before are computed. A prompt's first
+step brings nothing in. (The source article, 2.3, moves them alike.)
+
+    attend (layer i)                     lanes (cards: streams; processors: threads)
+      enter   bring i, if it is not here   inward   FarPages.read of what the batch had before
+              ask for i + 1
+      LayerPages.attend                    (what computes waits for the mark behind its pages)
+      leave                                outward  FarPages.write of what the batch has added
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -17,30 +25,34 @@ from torch import Tensor
 
 from banyan.engine.batch import Batch, Span
 from banyan.engine.kv import LayerPages, Plans
-from banyan.engine.pools import make_pool, pool_bytes, pool_over
+from banyan.engine.pools import make_pool, pool_bytes
+from banyan.engine.stream.far import FarPages, HostPages
 from banyan.engine.stream.lanes import PASSED, Lanes, Mark
-from banyan.engine.stream.pinned import host_memory
-
-SLOTS = 2
-"""Layers on the card at a time: one is computed while another comes or goes."""
+from banyan.plan.budget import KV_SLOTS
 
 
 @dataclass(slots=True, eq=False)
 class _Slot:
     """``planes`` are those of layer ``holds``, keys and values; of its pages those in ``present``
-    are as they should be. ``ready`` and ``used`` as in ``card.py``."""
+    are as they should be once the marks of ``ready`` are passed. ``used`` as in ``card.py``."""
 
     planes: tuple[Tensor, ...]
     visitor: LayerPages
     holds: int | None = None
     present: set[int] = field(default_factory=set)
-    ready: Mark = PASSED
+    ready: list[Mark] = field(default_factory=list)
     used: Mark = PASSED
+
+    def empty(self, layer: int | None) -> None:
+        """It is for this layer now, of which nothing has come yet."""
+        self.holds = layer
+        self.present.clear()
+        self.ready.clear()
 
 
 class StreamedKV:
-    """The pools of all layers; arguments as of ``PagedKV``. ``size_bytes`` are the host's,
-    ``card_bytes`` the card's."""
+    """The pools of all layers; arguments as of ``PagedKV``. ``far`` is where they live (None: in
+    the host's memory). ``size_bytes`` are those there, ``near_bytes`` the device's."""
 
     def __init__(
         self,
@@ -54,50 +66,63 @@ class StreamedKV:
         kept: torch.dtype | None = None,
         device: torch.device,
         lanes: Lanes,
+        far: FarPages | None = None,
     ) -> None:
         kept = dtype if kept is None else kept
-        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
         shape = (pages, page_size, kv_heads, head_dim)
-        half = pool_bytes(shape, kept)
-        one = 2 * half
-        count = min(SLOTS, layers)
-        self._slots = []
-        for _ in range(count):
+        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
+        slots = []
+        for _ in range(min(KV_SLOTS, layers)):
             keys, values = (make_pool(shape, kept, dtype, device) for _ in range(2))
             planes = (*keys.planes, *values.planes)
-            self._slots.append(_Slot(planes, LayerPages(keys, values, plans)))
-        memory = host_memory(layers * one, device)
-        self.is_pinned = memory.is_pinned
-        self._host = [
-            tuple(
-                plane
-                for part in run.split(half)
-                for plane in pool_over(part, shape, kept, dtype).planes
-            )
-            for run in memory.data.split(one)
-        ]
-        self._written = [PASSED] * layers
-        self._page_size = page_size
-        self._page_bytes = one // pages
+            slots.append(_Slot(planes, LayerPages(keys, values, plans)))
+        self._far = HostPages(layers, shape, kept, dtype, device) if far is None else far
         self._lanes = lanes
+        self._visits = _Visits(slots, self._far, lanes, layers, page_size)
+        self.layers = [_Layer(self._visits, index) for index in range(layers)]
+        self.size_bytes = self._far.size_bytes
+        self.near_bytes = len(slots) * 2 * pool_bytes(shape, kept)
+
+    @property
+    def brought_bytes(self) -> int:
+        """What has come to the device so far."""
+        return self._visits.brought_bytes
+
+    def close(self) -> None:
+        """End the lanes after what they were asked for; of no effect the second time."""
+        self._lanes.close()
+        self._far.close()
+
+
+class _Visits:
+    """Who is on the device."""
+
+    def __init__(
+        self, slots: Sequence[_Slot], far: FarPages, lanes: Lanes, layers: int, page_size: int
+    ) -> None:
+        self._slots = slots
+        self._far = far
+        self._lanes = lanes
+        self._layers = layers
+        self._page_size = page_size
+        self._page_bytes = sum(plane[0].nbytes for plane in slots[0].planes)
+        self._written = [PASSED] * layers
         self._moves: WeakKeyDictionary[Batch, _Moves] = WeakKeyDictionary()
         self.brought_bytes = 0
-        self.layers = [_Layer(self, index) for index in range(layers)]
-        self.size_bytes = layers * one
-        self.card_bytes = count * one
-
-    def _moved(self, batch: Batch) -> _Moves:
-        """Which pages a batch needs and changes, the same in every layer."""
-        if batch not in self._moves:
-            self._moves[batch] = _Moves.of(batch, self._page_size)
-        return self._moves[batch]
 
     def enter(self, layer: int, batch: Batch) -> LayerPages:
-        """The layer's pages, with what the batch's sequences had before; ``leave`` follows."""
+        """The layer's pages, with what the batch's sequences had before; ``leave`` follows. Raises
+        what reading them raised."""
         slot = self._bring(layer, batch)
         if len(self._slots) > 1:
-            self._bring((layer + 1) % len(self.layers), batch, beside=slot)
-        self._lanes.compute.wait(slot.ready)
+            self._bring((layer + 1) % self._layers, batch, beside=slot)
+        try:
+            for mark in slot.ready:
+                self._lanes.compute.wait(mark)
+        except BaseException:
+            slot.empty(None)
+            raise
+        slot.ready.clear()
         return slot.visitor
 
     def leave(self, layer: int, batch: Batch) -> None:
@@ -108,27 +133,30 @@ class StreamedKV:
         slot.present |= moves.added
         self._lanes.outward.wait(slot.used)
         for run in moves.runs:
-            for target, source in zip(self._host[layer], slot.planes, strict=True):
-                self._lanes.outward.copy(target[run], source[run])
+            self._lanes.outward.do(partial(self._far.write, layer, run, slot.planes))
         self._written[layer] = self._lanes.outward.mark()
+
+    def _moved(self, batch: Batch) -> _Moves:
+        """Which pages a batch needs and changes, the same in every layer."""
+        if batch not in self._moves:
+            self._moves[batch] = _Moves.of(batch, self._page_size)
+        return self._moves[batch]
 
     def _bring(self, layer: int, batch: Batch, beside: _Slot | None = None) -> _Slot:
         slot = self._slot(layer, beside)
         if slot.holds != layer:
             if slot.holds is not None:
                 self._lanes.inward.wait(self._written[slot.holds])
-            slot.holds = layer
-            slot.present.clear()
-            slot.ready = self._lanes.inward.mark()
+            slot.empty(layer)
+            slot.ready.append(self._lanes.inward.mark())
         missing = self._moved(batch).had - slot.present
         if missing:
             self._lanes.inward.wait(self._written[layer])
             for run in _runs(missing):
-                for target, source in zip(slot.planes, self._host[layer], strict=True):
-                    self._lanes.inward.copy(target[run], source[run])
+                self._lanes.inward.do(partial(self._far.read, layer, run, slot.planes))
             slot.present |= missing
             self.brought_bytes += len(missing) * self._page_bytes
-            slot.ready = self._lanes.inward.mark()
+            slot.ready.append(self._lanes.inward.mark())
         return slot
 
     def _slot(self, layer: int, beside: _Slot | None) -> _Slot:
@@ -142,19 +170,19 @@ class StreamedKV:
 class _Layer:
     """One layer as a ``LayerKV``."""
 
-    def __init__(self, cache: StreamedKV, index: int) -> None:
-        self._cache = cache
+    def __init__(self, visits: _Visits, index: int) -> None:
+        self._visits = visits
         self._index = index
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, batch: Batch, *, scale: float, window: int | None
     ) -> Tensor:
         """See ``LayerKV``."""
-        pages = self._cache.enter(self._index, batch)
+        pages = self._visits.enter(self._index, batch)
         try:
             return pages.attend(q, k, v, batch, scale=scale, window=window)
         finally:
-            self._cache.leave(self._index, batch)
+            self._visits.leave(self._index, batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ copies are made at once, and every mark has been passed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,12 +37,20 @@ class Lane(Protocol):
         """Between device and host, after what this lane was asked for before."""
         ...
 
+    def do(self, work: Callable[[], object]) -> None:
+        """The copies that ``work`` makes, likewise."""
+        ...
+
     def wait(self, mark: Mark) -> None:
         """What is asked for from now on begins after the mark."""
         ...
 
     def mark(self) -> Mark:
         """The point after all that has been asked for so far."""
+        ...
+
+    def close(self) -> None:
+        """Wait until all of it is done: nothing more is asked for."""
         ...
 
 
@@ -53,6 +62,10 @@ class Lanes:
     compute: Lane
     inward: Lane
     outward: Lane
+
+    def close(self) -> None:
+        self.inward.close()
+        self.outward.close()
 
     @classmethod
     def of(cls, device: torch.device) -> Lanes:
@@ -66,16 +79,23 @@ class Lanes:
 
 
 class AtOnce:
-    """A processor's lane."""
+    """A processor's lane, in the thread that asks."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         target.copy_(source)
 
+    def do(self, work: Callable[[], object]) -> None:
+        work()
+
     def wait(self, mark: Mark) -> None:
-        pass
+        """Raises what the work before the mark raised."""
+        mark.reach()
 
     def mark(self) -> Mark:
         return PASSED
+
+    def close(self) -> None:
+        pass
 
 
 class CardLane:
@@ -88,6 +108,10 @@ class CardLane:
         with torch.cuda.stream(self._stream):
             target.copy_(source, non_blocking=True)
 
+    def do(self, work: Callable[[], object]) -> None:
+        with torch.cuda.stream(self._stream):
+            work()
+
     def wait(self, mark: Mark) -> None:
         if mark.event is not None:
             self._stream.wait_event(mark.event)
@@ -96,3 +120,6 @@ class CardLane:
         event = torch.cuda.Event()
         event.record(self._stream)
         return Mark(event)
+
+    def close(self) -> None:
+        self._stream.synchronize()

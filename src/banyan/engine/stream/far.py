@@ -1,0 +1,64 @@
+"""Far: where the pages of streamed layers live while their layer is not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from banyan.engine.pools import Shape, pool_bytes, pool_over
+from banyan.engine.stream.pinned import host_memory
+
+Planes = Sequence[Tensor]
+"""Of the keys and values of one layer; in each the first dimension is the page."""
+
+
+class FarPages(Protocol):
+    """The pages of all layers. What was written of a page is what is read of it; both are called
+    from lanes, each from one."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read(self, layer: int, run: slice, near: Planes) -> None:
+        """The pages of ``run`` into those of ``near``. Raises ``EngineFailed``."""
+        ...
+
+    def write(self, layer: int, run: slice, near: Planes) -> None:
+        """The pages of ``run`` out of those of ``near``. A page that cannot be written is lost:
+        reading it raises, until it is written again."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HostPages:
+    """``FarPages`` in the host's memory, pinned where ``device`` is a card."""
+
+    def __init__(
+        self, layers: int, shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        half = pool_bytes(shape, kept)
+        memory = host_memory(2 * layers * half, device)
+        self.size_bytes = 2 * layers * half
+        self._layers = [
+            tuple(
+                plane
+                for part in both.split(half)
+                for plane in pool_over(part, shape, kept, dtype).planes
+            )
+            for both in memory.data.split(2 * half)
+        ]
+
+    def read(self, layer: int, run: slice, near: Planes) -> None:
+        for target, source in zip(near, self._layers[layer], strict=True):
+            target[run].copy_(source[run], non_blocking=True)
+
+    def write(self, layer: int, run: slice, near: Planes) -> None:
+        for target, source in zip(self._layers[layer], near, strict=True):
+            target[run].copy_(source[run], non_blocking=True)
+
+    def close(self) -> None:
+        """Its memory goes with it."""
