@@ -129,6 +129,7 @@ def running(
             address=hosts[host].address,
             port=PORT + place,
             device=device(host, place),
+            sharers=ranks_per_host,
         )
         for host in range(len(hosts))
         for place in range(ranks_per_host)

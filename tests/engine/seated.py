@@ -37,7 +37,9 @@ def make_seats(
         for _ in range(count):
             listener = socket.create_server(("127.0.0.1", 0))
             port = listener.getsockname()[1]
-            members.append(Member(rank=len(members), host=host, address="127.0.0.1", port=port))
+            members.append(
+                Member(rank=len(members), host=host, address="127.0.0.1", port=port, sharers=count)
+            )
             listeners.append(listener.detach())
     formation = Formation(
         roster=Roster(group_id="test", key=KEY, members=tuple(members)),

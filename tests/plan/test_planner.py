@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 from tests.plan.beds import ARTICLE, B1, B13, bed, mixed
 
 from banyan.core.errors import PlanImpossible
-from banyan.core.layout import DeviceFacts, Facts, HostFacts, LinkFacts, ModelShape, Workload
+from banyan.core.layout import (
+    DeviceFacts,
+    Facts,
+    HostFacts,
+    Layout,
+    LinkFacts,
+    ModelShape,
+    Workload,
+)
 from banyan.plan.candidates import Candidate
 from banyan.plan.devices import CARD_LINK
 from banyan.plan.matrices import WeightKind
-from banyan.plan.planner import OBJECTIVES, Plan, choose_layout, plan
+from banyan.plan.planner import OBJECTIVES, Plan, choose_layouts, plan
 
 
 def everything(found: Plan) -> list[Candidate]:
@@ -26,6 +34,11 @@ def crosses_hosts(candidate: Candidate) -> bool:
     """Whether a layer is split over several hosts."""
     groups = [group for stages in candidate.arrangement.replicas for group in stages]
     return any(len({host for host, _ in group}) > 1 for group in groups)
+
+
+def one_layout(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Layout:
+    (layout,) = choose_layouts(shape, kind, facts, workload, replicas=1)
+    return layout
 
 
 def test_on_the_articles_bed_replicas_serve_most() -> None:
@@ -123,7 +136,7 @@ def test_the_engines_layout_has_every_rank_once_and_whole_hosts_in_its_stages() 
     for facts in (bed(2, 1, "cpu"), bed(2, 4), bed(3, 2, "cpu"), mixed((1, "cpu"), (3, "pi5"))):
         host_of = [number for number, host in enumerate(facts.hosts) for _ in host.devices]
         for objective in OBJECTIVES:
-            layout = choose_layout(B1, "bf16", facts, Workload(concurrency=1, objective=objective))
+            layout = one_layout(B1, "bf16", facts, Workload(concurrency=1, objective=objective))
             assert layout.replicas == 1
             ranks = [rank for stage in layout.stages for rank in stage.ranks]
             assert ranks == list(range(len(host_of)))
@@ -135,27 +148,26 @@ def test_the_engines_layout_is_the_planners_choice_where_all_hosts_are_best() ->
     workload = Workload(concurrency=1, objective="itl")
     facts = bed(2, 1, "cpu")
     assert (
-        choose_layout(B1, "bf16", facts, workload)
-        == plan(B1, "bf16", facts, workload).chosen.layout
+        one_layout(B1, "bf16", facts, workload) == plan(B1, "bf16", facts, workload).chosen.layout
     )
     slow = bed(2, 1, "cpu", LinkFacts(latency_s=5e-3, bandwidth=1e6))
-    assert len(choose_layout(B1, "bf16", slow, workload).stages) == 2
+    assert len(one_layout(B1, "bf16", slow, workload).stages) == 2
 
 
 def test_cards_with_resident_weights_pipeline_over_a_gigabit_and_do_not_split_layers() -> None:
-    layout = choose_layout(B13, "fp16", bed(2, 4), Workload(concurrency=1, objective="itl"))
+    layout = one_layout(B13, "fp16", bed(2, 4), Workload(concurrency=1, objective="itl"))
     assert layout.name == "pp2 x tp4"
 
 
 def test_a_layout_that_fits_nowhere_is_still_the_nearest_one() -> None:
     huge = replace(B13, layers=400)
-    layout = choose_layout(huge, "fp16", bed(2, 1), Workload(concurrency=1, objective="itl"))
+    layout = one_layout(huge, "fp16", bed(2, 1), Workload(concurrency=1, objective="itl"))
     assert layout.ranks == 2
 
 
 def test_too_few_heads_for_the_ranks_are_named() -> None:
     with pytest.raises(PlanImpossible, match="attention heads"):
-        choose_layout(replace(B1, heads=4), "bf16", bed(1, 8), Workload())
+        one_layout(replace(B1, heads=4), "bf16", bed(1, 8), Workload())
 
 
 devices = st.builds(
@@ -247,3 +259,21 @@ def test_a_thousand_plans_are_quick() -> None:
     for prompt in range(2048, 2058):
         plan(ARTICLE, "fp16", facts, Workload(prompt=prompt))
     assert time.process_time() - began < 10 * 0.15
+
+
+def test_the_article_bed_runs_eight_replicas_for_throughput_and_one_for_an_answer() -> None:
+    facts = bed(2, 4)
+    many = choose_layouts(ARTICLE, "fp16", facts, Workload(prompt=2048))
+    assert [layout.name for layout in many] == ["one rank"] * 8
+    one = choose_layouts(ARTICLE, "fp16", facts, Workload(concurrency=1, objective="itl"))
+    assert len(one) == 1
+    assert one[0].ranks == 8
+
+
+def test_layouts_of_replicas_take_every_rank_once() -> None:
+    for hosts, ranks in ((1, 4), (2, 2), (3, 1), (4, 2)):
+        for requests in (1, 2, 4, 32):
+            workload = Workload(prompt=64, concurrency=requests)
+            found = choose_layouts(B1, "bf16", bed(hosts, ranks), workload)
+            assert sum(layout.ranks for layout in found) == hosts * ranks
+            assert len(found) <= requests

@@ -21,6 +21,7 @@ from banyan.core.ports import ChatModel, Embedder, TextModel, TextScorer
 from banyan.core.settings import Settings
 from banyan.core.types import ModelInfo
 from banyan.engine.cluster.cluster import Cluster, OnEvent, join_head, planned
+from banyan.engine.cluster.replicas import Replicas
 from banyan.engine.encoder_adaptive import load_without_torch
 from banyan.engine.process import EngineProcess
 from banyan.knowledge.embed import MULTILINGUAL, Embedders, Multilingual
@@ -60,7 +61,7 @@ class App:
         self.connections = Connections(settings.home)
         self._multilingual = Multilingual()
         self._english = packaged_english(self.store, settings)
-        self._engines: dict[str, EngineProcess] = {}
+        self._engines: dict[str, EngineProcess | Replicas] = {}
         self.cluster: Cluster | None = None
         self._encoders: dict[Path, Embedder] = {}
         self._worker: IngestWorker | None = None
@@ -234,7 +235,7 @@ class App:
     def _connection(self, name: str) -> Connection | None:
         return next((known for known in self.connections.list() if known.name == name), None)
 
-    def _writing(self, name: str) -> RemoteModel | EngineProcess:
+    def _writing(self, name: str) -> RemoteModel | EngineProcess | Replicas:
         connection = self._connection(name)
         if connection is None:
             return self._engine(name)
@@ -248,7 +249,7 @@ class App:
         check_engine(name)
         return path
 
-    def _engine(self, name: str) -> EngineProcess:
+    def _engine(self, name: str) -> EngineProcess | Replicas:
         path = self._chat_path(name)
         with self._lock:
             if name not in self._engines:

@@ -8,7 +8,7 @@ import sys
 import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -21,12 +21,13 @@ from banyan.cli.options import (
     Threads,
     budget,
     new_context,
+    one_of,
     settings,
 )
 from banyan.cli.session import opened
 from banyan.core.context import Context
 from banyan.core.errors import InputError
-from banyan.core.layout import Budget, ClusterOptions, WorkerOptions
+from banyan.core.layout import Budget, ClusterOptions, Objective, WorkerOptions
 from banyan.plan.hosts import HostsFile, parse_hosts
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ WithTls = Annotated[
 LayoutName = Annotated[
     str, typer.Option("--layout", help="auto, tp (split layers) or pp (layers by host).")
 ]
+Tp = Annotated[
+    int, typer.Option("--tp", min=0, help="Ranks that split the same layers; 0: what is left.")
+]
+Pp = Annotated[
+    int, typer.Option("--pp", min=0, help="Stages of layers one after the other; 0: what is left.")
+]
+Copies = Annotated[
+    int,
+    typer.Option("--replicas", min=0, help="Copies of the model that share the requests; 0: auto."),
+]
+For = Annotated[
+    str,
+    typer.Option(
+        "--objective", help="What auto is best for: itl (one answer), ttft (its first), throughput."
+    ),
+]
 
 
 _OPTIONS = {"address": "cluster-address", "port": "cluster-port"}
@@ -85,6 +102,10 @@ class Spread:
     algorithm: str = "auto"
     payload: str = "exact"
     layout: str = "auto"
+    tp: int = 0
+    pp: int = 0
+    replicas: int = 0
+    objective: str = "itl"
     tls: bool = False
 
     def __post_init__(self) -> None:
@@ -125,6 +146,10 @@ def spread(app: App, model: str, wanted: Spread, *, wait: bool) -> None:
         algorithm=wanted.algorithm,
         payload=wanted.payload,
         layout=wanted.layout,
+        tp=wanted.tp,
+        pp=wanted.pp,
+        replicas=wanted.replicas,
+        objective=one_of("objective", wanted.objective, get_args(Objective)),
         step_timeout_s=app.settings.step_timeout_s,
         tls=wanted.tls or (file is not None and file.tls),
     )

@@ -128,6 +128,8 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 def _tables(found: ClusterStatus) -> Iterator[Table]:
     yield _hosts(found)
+    if len(found.replicas) > 1:
+        yield _replicas(found)
     yield _ranks(found)
     yield _options(found)
     yield _links(found)
@@ -160,7 +162,7 @@ def _ranks(found: ClusterStatus) -> Table:
         ("rank", "host", "device", "state", "holds", "layers", "heads", "columns"),
         [
             (
-                str(rank.rank),
+                f"{rank.replica}.{rank.rank}" if len(found.replicas) > 1 else str(rank.rank),
                 host.name,
                 rank.device,
                 rank.state,
@@ -210,6 +212,22 @@ def _is_within_one_rank(found: ClusterStatus, link: LinkStats) -> bool:
     """A host of one rank has no link within it."""
     number = link.hosts[0]
     return link.hosts[-1] == number < len(found.hosts) and len(found.hosts[number].ranks) < 2
+
+
+def _replicas(found: ClusterStatus) -> Table:
+    headers = ("replica", "state", "hosts", "layout", "requests", "tokens left", "writes")
+    return headers, [
+        (
+            str(number),
+            each.state,
+            ", ".join(_host_name(found, host) for host in each.hosts),
+            each.layout,
+            f"{each.running} running, {each.waiting} waiting",
+            str(each.outstanding_tokens),
+            _rate(each.decode_tokens_per_s),
+        )
+        for number, each in enumerate(found.replicas)
+    ]
 
 
 def _host_name(found: ClusterStatus, number: int) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from banyan.core.context import Context
+from banyan.core.errors import InputError
 from banyan.core.settings import Settings
 from banyan.plan.hosts import memory_bytes
+
+Choice = TypeVar("Choice", bound=str)
 
 
 @dataclass(slots=True)
@@ -94,3 +97,11 @@ def budget(device_memory: str | None, host_memory: str | None) -> dict[str, int 
 def new_context(base_id: str | None = None) -> Context:
     """The context of one command: the local user, who waits as long as it takes."""
     return Context(base_id=base_id)
+
+
+def one_of(what: str, given: str, known: tuple[Choice, ...]) -> Choice:
+    """``given`` as one of the words that are ``known``; raises ``InputError``."""
+    for each in known:
+        if given == each:
+            return each
+    raise InputError(f"{given!r} is not a {what}.", remedy=f"Choose {', '.join(known)}.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from banyan.cli import output, plan_report
 from banyan.cli.cluster import read_hosts
-from banyan.cli.options import AsJson, Home, settings
+from banyan.cli.options import AsJson, Home, one_of, settings
 from banyan.cli.session import opened
 from banyan.core.errors import InputError
 from banyan.core.layout import Facts, ModelShape, Objective, Workload, from_json
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from banyan.plan.candidates import Candidate
     from banyan.plan.matrices import WeightKind
 
-Choice = TypeVar("Choice", bound=str)
 SHAPE = re.compile(r"^\w+=\d+(,\w+=\d+)*$")
 NEEDED = ("layers", "hidden", "ffn", "heads", "vocab")
 SIZES = (*NEEDED, "kv_heads", "head_dim", "experts", "experts_per_token")
@@ -62,7 +61,7 @@ def plan(
     """Say which layout of a model suits these machines, how fast it will be, and why not others."""
     from banyan.plan.planner import plan as make_plan
 
-    wanted: Objective = _one_of("objective", objective, get_args(Objective))
+    wanted: Objective = one_of("objective", objective, get_args(Objective))
     workload = Workload(prompt=prompt, generate=generate, concurrency=concurrency, objective=wanted)
     machines = _machines(hosts, facts)
     shape, kind = _model(model, precision, machines, home)
@@ -105,15 +104,8 @@ def _model(
     if any(device.kind == "cuda" for host in machines.hosts for device in host.devices):
         usual = "bf16"
     known = get_args(WeightKind)
-    wanted = _one_of("precision", precision, ("auto", *known))
-    return shape, _one_of("precision", usual if wanted == "auto" else wanted, known)
-
-
-def _one_of(what: str, given: str, known: tuple[Choice, ...]) -> Choice:
-    for each in known:
-        if given == each:
-            return each
-    raise InputError(f"{given!r} is not a {what}.", remedy=f"Choose {', '.join(known)}.")
+    wanted = one_of("precision", precision, ("auto", *known))
+    return shape, one_of("precision", usual if wanted == "auto" else wanted, known)
 
 
 def _shape(model: str) -> ModelShape:
@@ -144,25 +136,30 @@ def _launch(each: Candidate, model: str, hosts: Path | None, all_hosts: int) -> 
     if not each.is_run:
         yield f"The engine does not run {each.name} yet."
         return
-    first = each.replicas[0]
-    names = list(dict.fromkeys(rank.host for rank in first.ranks))
+    names, first = each.hosts, each.replicas[0]
     command = " ".join([*_settings(each), "banyan serve", model])
     if len(names) > 1:
-        layout = "pp" if len(first.layout.stages) > 1 else "tp"
-        who = f"--workers {len(names) - 1}" if hosts is None else f"--hosts {hosts}"
-        command += f" {who} --layout {layout}"
-    elif first.layout.ranks > 1:
-        command += f" --local-ranks {first.layout.ranks}"
-    copies = len(each.replicas)
-    if copies > 1:
-        yield f"{copies} servers, each on its own devices; share the requests among them:"
-    elif len(names) == 1:
+        command += f" --workers {len(names) - 1}" if hosts is None else f" --hosts {hosts}"
+    elif len(each.ranks) > 1:
+        command += f" --local-ranks {len(each.ranks)}"
+    command += _copies(each)
+    if len({rank.host for rank in first.ranks}) > 1:
+        command += f" --layout {'pp' if len(first.layout.stages) > 1 else 'tp'}"
+    if len(names) == 1:
         yield f"On {names[0]}:"
     elif hosts is None:
         yield f"On {names[0]}, with {', '.join(names[1:])} joining it:"
-    elif len(each.hosts) < all_hosts:
-        yield f"With a hosts file that names only {', '.join(each.hosts)}:"
+    elif len(names) < all_hosts:
+        yield f"With a hosts file that names only {', '.join(names)}:"
     yield command
+
+
+def _copies(each: Candidate) -> str:
+    """How replicas are asked for: by number where they are alike."""
+    sizes = {replica.layout.ranks for replica in each.replicas}
+    if len(each.replicas) == 1:
+        return ""
+    return f" --replicas {len(each.replicas)}" if len(sizes) == 1 else " --objective throughput"
 
 
 def _settings(each: Candidate) -> Iterator[str]:

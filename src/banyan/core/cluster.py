@@ -50,7 +50,7 @@ class LayoutOption:
 class RankStatus:
     """``state``: starting, connecting, loading, measuring, ready, failed or ended, or empty while
     nothing is known; ``rss_bytes`` is what its process ``pid`` holds, ``share`` its part of the
-    model."""
+    model. Each replica counts its ranks from 0."""
 
     rank: int
     state: str
@@ -58,6 +58,7 @@ class RankStatus:
     rss_bytes: int
     share: Share
     pid: int = 0
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +75,33 @@ class HostStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterStatus:
-    """``state``: forming, ready, or down with its ``cause``. ``expected_hosts`` must be here before
-    the group forms; those that are not join at ``address``, under the names ``missing`` where such
-    were given.
+class ReplicaStatus:
+    """One copy of the model: ``state`` is forming, ready, or down with its ``cause``; ``hosts`` are
+    numbers of ``ClusterStatus.hosts``. The rest is what its engine tells while it runs;
+    ``outstanding_tokens`` are those yet to be computed, as near as can be told from outside."""
 
-    Rates, tokens, requests, links and choices are those of the engine while it runs; hosts are
-    numbered in the order of ``hosts``. ``tls``: what crosses hosts is encrypted. ``facts`` are what
-    the layout was chosen by, for weights in ``precision``; ``options`` are what could be run, best
-    first, and ``assumed`` says in words what of the facts was not measured.
+    state: str
+    cause: str
+    layout: str
+    hosts: tuple[int, ...]
+    outstanding_tokens: int = 0
+    running: int = 0
+    waiting: int = 0
+    prefill_tokens_per_s: float = 0.0
+    decode_tokens_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """``state``: forming, ready as soon as one replica is, or down; ``cause`` says why any of them
+    is down. ``expected_hosts`` must be here before the first group forms; those that are not join
+    at ``address``, under the names ``missing`` where such were given.
+
+    Rates, tokens and requests are sums over the ``replicas`` that run, links and choices what their
+    engines have measured; hosts are numbered in the order of ``hosts``. ``facts`` are what the
+    layouts were chosen by, for weights in ``precision``; ``options`` are what could be run, best
+    first, and ``assumed`` says in words what of the facts was not measured. ``tls``: what crosses
+    hosts is encrypted.
     """
 
     state: str
@@ -95,6 +114,7 @@ class ClusterStatus:
     algorithm: str
     payload: str
     tls: bool = False
+    replicas: tuple[ReplicaStatus, ...] = ()
     model: str = ""
     prefill_tokens_per_s: float = 0.0
     decode_tokens_per_s: float = 0.0

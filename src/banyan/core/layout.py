@@ -242,8 +242,9 @@ class ClusterOptions:
     ``workers`` hosts must join at ``address``:``port``, those of ``names`` where any are given;
     ``local_ranks`` run on this one. ``step_timeout_s``: how long a step may stand still.
     ``algorithm``: auto or a collective's name; ``payload``: exact, bf16 or int8 across hosts;
-    ``layout``: auto, tp (all ranks split every layer) or pp (each host has consecutive layers).
-    ``tls``: all that hosts say to each other is encrypted.
+    ``layout``: auto (best for the ``objective``), tp (all ranks split every layer) or pp (each host
+    has consecutive layers). ``replicas`` copies of the model, each ``pp`` stages of ``tp`` ranks;
+    0: left open. ``tls``: all that hosts say to each other is encrypted.
     """
 
     workers: int
@@ -256,6 +257,10 @@ class ClusterOptions:
     algorithm: str = "auto"
     payload: str = "exact"
     layout: str = "auto"
+    tp: int = 0
+    pp: int = 0
+    replicas: int = 0
+    objective: Objective = "itl"
     step_timeout_s: float = 60.0
     tls: bool = False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,14 +10,14 @@ from pathlib import Path
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, EngineFailed, Overloaded
-from banyan.core.layout import from_json
 from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.formation import Seat
 from banyan.engine.pulse import Pulse
 from banyan.engine.wire import (
-    BEAT_ID,
     BEAT_S,
+    LOAD_ID,
+    STATS_ID,
     Channel,
     Json,
     decode_messages,
@@ -35,7 +34,6 @@ class Answering:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._engine: Engine | None = None
-        self._pulse = Pulse()
         self._most_calls = 0
         self._lock = threading.Lock()
         self._contexts: dict[int, Context] = {}
@@ -47,6 +45,20 @@ class Answering:
             "stats": self._stats,
             "memory_timeline": self._memory_timeline,
         }
+
+    def lead(self, seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) -> None:
+        """Take rank 0's place in its group, then answer. ``report`` is told how far its loading is;
+        raises, and tells the other side, what ``Engine.load`` raises."""
+        config = seat.formation.config
+        try:
+            self._engine = Engine.load(path, config, seat, pulse, report)
+        except Exception as error:  # told here for its kind, and by the caller to its supervisor
+            self._send({"id": LOAD_ID, "error": encode_error(_told(error))})
+            raise
+        self._begin(config)
+        report("ready")
+        threading.Thread(target=self._tell_stats, args=(self._engine,), daemon=True).start()
+        self.serve()
 
     def serve(self) -> None:
         """Answer until the other side has gone."""
@@ -75,15 +87,16 @@ class Answering:
     def _load(self, frame: Json) -> None:
         try:
             config = EngineConfig(**frame["config"])
-            seat = from_json(Seat, frame["seat"]) if "seat" in frame else None
-            if seat is not None:
-                threading.Thread(target=self._beat, daemon=True).start()
-            self._engine = Engine.load(Path(frame["path"]), config, seat, self._pulse)
-            # Calls that only count or ask for figures come beside those the engine queues.
-            self._most_calls = 2 * (config.max_waiting + config.max_sequences)
-            self._send({"id": frame["id"], "value": None})
+            self._engine = Engine.load(Path(frame["path"]), config)
+            self._begin(config)
         except Exception as error:  # the border of the process: every failure is told
             self._send({"id": frame["id"], "error": encode_error(_told(error))})
+
+    def _begin(self, config: EngineConfig) -> None:
+        """From now on calls are answered."""
+        # Those that only count or ask for figures come beside those the engine queues.
+        self._most_calls = 2 * (config.max_waiting + config.max_sequences)
+        self._send({"id": LOAD_ID, "value": None})
 
     def _answer(self, frame: Json) -> None:
         call_id = frame["id"]
@@ -125,18 +138,16 @@ class Answering:
         samples = [asdict(sample) for sample in engine.memory_timeline]
         self._send({"id": frame["id"], "value": samples})
 
-    def _beat(self) -> None:
+    def _tell_stats(self, engine: Engine) -> None:
         while True:
-            engine = self._engine
-            stats = {} if engine is None else {"stats": asdict(engine.stats)}
-            self._send({"id": BEAT_ID, "beat": asdict(self._pulse.progress), **stats})
+            self._send({"id": STATS_ID, "stats": asdict(engine.stats)})
             time.sleep(BEAT_S)
 
     def _send(self, frame: Json) -> None:
         try:
             self._channel.send(frame)
         except OSError:
-            os._exit(0)  # nobody is left to answer
+            pass  # nobody is left to answer; ``serve`` sees the end, too
 
 
 def _told(error: Exception) -> BanyanError:

@@ -34,7 +34,7 @@ from banyan.engine.pulse import Pulse
 from banyan.engine.runner import Loaded, alone
 from banyan.engine.scheduler import Limits, Scheduler
 from banyan.engine.scoring import ScoreCall
-from banyan.engine.seat import lead
+from banyan.engine.seat import Report, lead
 from banyan.engine.stats import EngineStats, MemorySample
 from banyan.engine.template import ChatTemplate
 from banyan.engine.tokenizer import Tokenizer
@@ -77,9 +77,11 @@ class Engine:
         config: EngineConfig,
         seat: Seat | None = None,
         pulse: Pulse | None = None,
+        report: Report = lambda _: None,
     ) -> Engine:
         """Load a GGUF file or a Hugging Face folder; with a ``seat``, rank 0's share of it, which
-        then computes with the other ranks of the formation. ``pulse`` is told of its steps.
+        then computes with the other ranks of the formation. ``report`` is told how far its loading
+        is, ``pulse`` of its steps.
 
         Raises ``CheckpointInvalid``, ``UnsupportedModel``, ``InputError`` for a KV cache that holds
         nothing, and ``ClusterError`` when the ranks do not find together.
@@ -92,7 +94,7 @@ class Engine:
             template = ChatTemplate.load(path)
         except UnsupportedModel:
             template = None
-        loaded = load_alone(path, config) if seat is None else lead(seat, path, pulse)
+        loaded = load_alone(path, config) if seat is None else lead(seat, path, report, pulse)
         return cls(loaded, tokenizer, template, config, load_s=time.perf_counter() - started)
 
     def chat(

@@ -29,8 +29,8 @@ class Communication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formation:
-    """Rank 0 is the engine's own process on the head, which schedules and samples; the others
-    follow its step plans. ``micro_batch_tokens``: rows that travel a pipeline at a time."""
+    """One group: a copy of the model on its ranks. Rank 0 schedules, samples and answers calls; the
+    others follow its step plans. ``micro_batch_tokens``: rows that travel a pipeline at a time."""
 
     roster: Roster
     layout: Layout
@@ -43,11 +43,12 @@ class Formation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
     """What one rank's process is given: its number, its bound listener, the descriptors of its
-    host's shared memory (none where it is alone on its host), and its host's budget, which stands
-    for the one in the formation's config."""
+    host's shared memory (none where it is alone on its host), its host's budget, which stands for
+    the one in the formation's config, and rank 0 the socket that calls come by."""
 
     formation: Formation
     rank: int
     listener_fd: int
     memory_fds: tuple[int, ...] = ()
     budget: Budget = Budget()
+    calls_fd: int | None = None

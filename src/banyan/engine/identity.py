@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from banyan.engine.checkpoint import find_gguf
 from banyan.engine.formation import ModelIdentity
 
 CHUNK_BYTES: Final = 1 << 20
+_TURN: Final = threading.Lock()
+"""One thread of a process reads a checkpoint; the others then know its digest."""
 WEIGHTS: Final = ("*.safetensors", "config.json", "model.safetensors.index.json")
 
 
@@ -23,12 +26,13 @@ def identify(path: Path, name: str, cache: Path | None = None) -> ModelIdentity:
     ``cache`` is a folder that keeps the digests of files that have not changed since (by size and
     time), for a large checkpoint takes a while to read. Raises ``CheckpointInvalid``.
     """
-    known = _Known(None if cache is None else cache / "digests.json")
     whole, total = hashlib.sha256(), 0
-    for file in _files(path):
-        whole.update(known.digest(file).encode())
-        total += file.stat().st_size
-    known.save()
+    with _TURN:
+        known = _Known(None if cache is None else cache / "digests.json")
+        for file in _files(path):
+            whole.update(known.digest(file).encode())
+            total += file.stat().st_size
+        known.save()
     return ModelIdentity(name=name, digest=whole.hexdigest(), size_bytes=total)
 
 

@@ -1,7 +1,7 @@
 """EngineProcess: an ``Engine`` in a process of its own, behind the same ports.
 
     EngineProcess (here)      starts the process on first use, again after it died
-      Link (link.py)          one running process: calls out, answers back
+      Link (link.py)          one running process; calls out, answers back: calls.py
         Channel (wire.py)     length-capped frames of JSON over a socket pair
           Answering (answering.py)  in that process (child.py): an ``Engine`` that answers
 
@@ -23,8 +23,9 @@ from banyan.core.errors import BanyanError
 from banyan.core.events import GenerationDone, TokenReady
 from banyan.core.layout import from_json
 from banyan.core.types import Message, Sampling, TokenLogprob
+from banyan.engine.calls import Call, Calls
 from banyan.engine.config import EngineConfig
-from banyan.engine.link import Call, Link
+from banyan.engine.link import Link
 from banyan.engine.stats import EngineStats, MemorySample
 from banyan.engine.wire import (
     Json,
@@ -165,7 +166,7 @@ class EngineProcess:
         finally:
             link.hang_up(call)
 
-    def _live_link(self) -> Link:
+    def _live_link(self) -> Calls:
         with self._lock:
             if self._link is None or self._link.has_failed:
                 self._link = Link(self.path, self.config, idle_unload_s=self._idle_unload_s)

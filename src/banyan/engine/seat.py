@@ -56,7 +56,9 @@ class Seated:
     pages: int
 
 
-def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
+def lead(
+    seat: Seat, path: Path, report: Report = lambda _: None, pulse: Pulse | None = None
+) -> Loaded:
     """Rank 0's place; returns once its own share is loaded. Raises as ``Engine.load``."""
     pulse = pulse or Pulse()
     made: list[Collective] = []
@@ -65,7 +67,7 @@ def lead(seat: Seat, path: Path, pulse: Pulse | None = None) -> Loaded:
         made.append(make_collective(group, algorithm, payload))
         return made[-1]
 
-    seated = take(seat, path, lambda _: None, make, pulse)
+    seated = take(seat, path, report, make, pulse)
     layout = seat.formation.layout
     last = [(rank, layout.share(rank).vocab) for rank in layout.stages[-1].ranks]
     runner = group_runner.GroupRunner(seated.stage, seated.group, last, pulse)
@@ -154,8 +156,7 @@ def _local_config(seat: Seat) -> EngineConfig:
     the host's budget."""
     formation, budget = seat.formation, seat.budget
     member = formation.roster.members[seat.rank]
-    beside = _ranks_beside(formation, seat.rank)
-    threads = formation.config.threads or max(1, available_cores() // beside)
+    threads = formation.config.threads or max(1, available_cores() // member.sharers)
     return replace(
         formation.config,
         threads=threads,
@@ -182,14 +183,8 @@ def _connected(seat: Seat) -> Group:
 
 def _has_own_core(formation: Formation, rank: int) -> bool:
     """Whether this rank may look for messages instead of sleeping: no other needs its core."""
-    beside = _ranks_beside(formation, rank)
-    return beside * (formation.config.threads or 1) <= available_cores()
-
-
-def _ranks_beside(formation: Formation, rank: int) -> int:
-    """How many ranks this host has."""
-    host = formation.roster.members[rank].host
-    return sum(other.host == host for other in formation.roster.members)
+    sharers = formation.roster.members[rank].sharers
+    return sharers * (formation.config.threads or 1) <= available_cores()
 
 
 def _memory(seat: Seat) -> HostMemory | None:

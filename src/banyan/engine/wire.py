@@ -23,8 +23,10 @@ from banyan.engine.comm.stream import Stream
 
 MAX_FRAME_BYTES = 64 << 20
 """Longest frame that is sent or read."""
-BEAT_ID = -1
-"""The id of a frame that says only that the engine's process lives, and how far it is."""
+LOAD_ID = 0
+"""The id of the frame that asks for the model, and of the one that says it is loaded."""
+STATS_ID = -1
+"""The id of the frames by which a rank 0 tells its figures unasked."""
 BEAT_S = 0.5
 """How often a process that is watched says so."""
 

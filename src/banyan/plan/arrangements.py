@@ -63,9 +63,17 @@ def whole_hosts(facts: Facts) -> Iterator[Arrangement]:
         yield Arrangement((stages,))
 
 
+def on_all_devices(facts: Facts, *, requests: int) -> Iterator[Arrangement]:
+    """Those that the engine runs and that leave no device out, each replica on the next ones."""
+    everyone = _all_of(facts, range(len(facts.hosts)))
+    for arrangement in arrangements(facts, requests=requests):
+        if arrangement.devices == everyone and is_run(facts, arrangement):
+            yield arrangement
+
+
 def is_run(facts: Facts, arrangement: Arrangement) -> bool:
-    """Whether the engine runs it: each stage has whole hosts, or a replica is one stage of a host
-    (several replicas are servers of their own)."""
+    """Whether the engine runs it: each stage has whole hosts, or a replica is one stage of a
+    host."""
     return all(
         _is_in_one_host(stages) or all(_has_whole_hosts(facts, group) for group in stages)
         for stages in arrangement.replicas

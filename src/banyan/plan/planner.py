@@ -8,7 +8,7 @@
     plan              the best for each objective, and every other with its reason
 
 Replicas, pipelines and tensor parallel are priced in every combination that the devices allow,
-streaming only where nothing fits otherwise. ``choose_layout`` is what the engine calls.
+streaming only where nothing fits otherwise. ``choose_layouts`` is what the engine calls.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from banyan.core.errors import PlanImpossible
 from banyan.core.layout import Facts, Layout, ModelShape, Objective, Workload
-from banyan.plan.arrangements import Arrangement, arrangements, whole_hosts
+from banyan.plan.arrangements import Arrangement, arrangements, on_all_devices, whole_hosts
 from banyan.plan.candidates import Candidate, Pricer
 from banyan.plan.cost import Machines
 from banyan.plan.matrices import WeightKind
@@ -72,21 +72,30 @@ def plan(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) 
     return Plan(workload=workload, kind=kind, best=best, rejected=tuple(others), default=default)
 
 
-def choose_layout(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> Layout:
-    """The best layout that the engine can run on all of these ranks: one replica, each stage made
-    of whole hosts. Where none fits by this arithmetic, the one that comes nearest."""
+def choose_layouts(
+    shape: ModelShape,
+    kind: WeightKind,
+    facts: Facts,
+    workload: Workload,
+    *,
+    replicas: int | None = None,
+) -> tuple[Layout, ...]:
+    """The best that the engine can run on all of these ranks: the layout of each replica, on the
+    next ranks. ``replicas``: 1, or None for as many as are best. Where nothing fits by this
+    arithmetic, what comes nearest."""
     pricer = Pricer(shape, kind, facts, workload)
-    found = [
-        candidate
-        for arrangement in whole_hosts(facts)
-        for candidate in pricer.candidates(arrangement)
-    ]
+    tried = set(whole_hosts(facts))
+    if replicas is None:
+        tried |= set(on_all_devices(facts, requests=workload.concurrency))
+    found = [each for arrangement in tried for each in pricer.candidates(arrangement)]
     if not found:
-        return tensor_parallel(shape, _speeds(facts))  # raises, and says what is too few
+        return (tensor_parallel(shape, _speeds(facts)),)  # raises, and says what is too few
     fitting = [candidate for candidate in found if candidate.fits]
-    if not fitting:
-        return min(found, key=lambda candidate: candidate.tightest.excess).layout
-    return min(fitting, key=lambda candidate: candidate.score(workload.objective)).layout
+    if fitting:
+        best = min(fitting, key=lambda candidate: candidate.score(workload.objective))
+    else:
+        best = min(found, key=lambda candidate: candidate.tightest.excess)
+    return tuple(replica.layout for replica in best.replicas)
 
 
 def _found(

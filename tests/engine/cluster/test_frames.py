@@ -23,26 +23,32 @@ from banyan.engine.cluster.frames import (
     RankVitals,
     Refusal,
     Start,
+    Stop,
     Unable,
     frame,
     said,
 )
 from banyan.engine.pulse import Progress
 
-KINDS = (Hello, Prepare, Prepared, Unable, Start, RankNews, Beat, Refusal)
+KINDS = (Hello, Prepare, Prepared, Unable, Start, Stop, RankNews, Beat, Refusal)
 PARTS = (HostReport, RankState, RankVitals, RankPort, Progress)
 REPORT = HostReport(
     name="attic", ranks=2, device="cuda:1", cores=4, memory_bytes=8 << 30, instance="ab"
 )
 RECORDS = [
     Hello(report=REPORT),
-    Prepare(ranks=(3, 4), address="10.0.0.2"),
-    Prepared(ports=(RankPort(rank=3, port=4000),)),
-    Unable(message="no"),
+    Prepare(group="ab", ranks=(3, 4), address="10.0.0.2"),
+    Prepared(group="ab", ports=(RankPort(rank=3, port=4000),)),
+    Unable(group="ab", message="no"),
+    Stop(group="ab"),
     RankNews(group="ab", state=RankState(rank=3, state="failed", message="x", symptom=True)),
     Beat(
         memory_used_bytes=7,
-        ranks=(RankVitals(rank=3, rss_bytes=9, progress=Progress(begun=2, done=1, moves=5)),),
+        ranks=(
+            RankVitals(
+                rank=3, rss_bytes=9, progress=Progress(begun=2, done=1, moves=5), group="ab"
+            ),
+        ),
     ),
     Refusal(message="no", remedy="yes"),
 ]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from tests.engine.cluster.test_failure import Clock, layout
-from tests.plan.beds import bed
 
 from banyan.engine.cluster.failure import GRACE_S, MEET_S, Steps, Suspicion
 from banyan.engine.cluster.frames import RankState
@@ -40,13 +39,11 @@ def group(clock: Clock) -> RunningGroup:
     return RunningGroup(
         formation=formation,
         path=Path("toy"),
-        guests=(),
+        hosts=[None],
         local=NoRanks(),
         steps=Steps(formation.layout, 60.0, clock),
         suspicion=Suspicion(clock),
         clock=clock,
-        facts=bed(1, 3, "cpu"),
-        kind="bf16",
     )
 
 

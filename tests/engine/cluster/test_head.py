@@ -18,7 +18,6 @@ from banyan.core.context import Context
 from banyan.core.errors import ClusterDown, DeadlineExceeded, HostUnreachable, InputError
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
-from banyan.engine.config import EngineConfig
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +70,11 @@ def test_a_killed_rank_is_named_with_its_signal_and_the_group_forms_again(tmp_pa
         cluster.form()
         os.kill(cluster.rank_pids()[1], signal.SIGKILL)
         began = time.monotonic()
-        wait_until(lambda: cluster.head.cause)
+        wait_until(lambda: cluster.replica.cause)
         assert time.monotonic() - began < 8
-        assert "Rank 1 on host attic" in cluster.head.cause
-        assert "SIGKILL" in cluster.head.cause
-        assert "memory" in cluster.head.cause
+        assert "Rank 1 on host attic" in cluster.replica.cause
+        assert "SIGKILL" in cluster.replica.cause
+        assert "memory" in cluster.replica.cause
         assert cluster.head.status().state == "down"
         cluster.form()
         assert cluster.head.status().state == "ready"
@@ -87,10 +86,10 @@ def test_a_stopped_rank_is_found_by_its_silence(tmp_path: Path) -> None:
         cluster.form()
         os.kill(cluster.rank_pids()[1], signal.SIGSTOP)
         began = time.monotonic()
-        wait_until(lambda: cluster.head.cause)
+        wait_until(lambda: cluster.replica.cause)
         assert time.monotonic() - began < 8
-        assert "Rank 1 on host attic" in cluster.head.cause
-        assert "stopped or stuck" in cluster.head.cause
+        assert "Rank 1 on host attic" in cluster.replica.cause
+        assert "stopped or stuck" in cluster.replica.cause
 
 
 def test_a_rank_without_memory_is_named_and_not_shown_as_a_broken_link(
@@ -121,8 +120,8 @@ def test_a_rank_that_hangs_is_named_though_it_still_says_that_it_lives(
     with toys(tmp_path, hosts=1, step_timeout_s=1.5) as cluster:
         cluster.join("attic", ranks=2)
         cluster.form()
-        wait_until(lambda: cluster.head.cause)
-        assert "stood still for 1.5 s. Rank 2 on host attic hangs" in cluster.head.cause
+        wait_until(lambda: cluster.replica.cause)
+        assert "stood still for 1.5 s. Rank 2 on host attic hangs" in cluster.replica.cause
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2, 3])
@@ -134,9 +133,9 @@ def test_of_many_that_notice_a_death_the_one_that_died_is_named(
         cluster.join("cellar")
         cluster.form()
         os.kill(cluster.rank_pids()[victim], signal.SIGKILL)
-        wait_until(lambda: cluster.head.cause)
-        assert cluster.head.cause.startswith(f"Rank {victim} on host ")
-        assert "SIGKILL" in cluster.head.cause
+        wait_until(lambda: cluster.replica.cause)
+        assert cluster.replica.cause.startswith(f"Rank {victim} on host ")
+        assert "SIGKILL" in cluster.replica.cause
 
 
 def test_a_stopped_host_is_found_by_its_silence_and_taken_back(tmp_path: Path) -> None:
@@ -144,10 +143,10 @@ def test_a_stopped_host_is_found_by_its_silence_and_taken_back(tmp_path: Path) -
         cluster.form()
         host.suspend()
         began = time.monotonic()
-        wait_until(lambda: cluster.head.cause)
+        wait_until(lambda: cluster.replica.cause)
         assert time.monotonic() - began < 8
-        assert "Host attic" in cluster.head.cause
-        assert "has not answered for" in cluster.head.cause
+        assert "Host attic" in cluster.replica.cause
+        assert "has not answered for" in cluster.replica.cause
         assert cluster.head.missing == 1
         host.resume()
         cluster.form()
@@ -161,8 +160,8 @@ def test_the_ranks_of_a_killed_host_end_with_it_even_a_stopped_one(tmp_path: Pat
         assert len(ranks) == 2
         ranks[0].suspend()
         host.kill()
-        wait_until(lambda: cluster.head.cause)
-        assert "Host attic" in cluster.head.cause
+        wait_until(lambda: cluster.replica.cause)
+        assert "Host attic" in cluster.replica.cause
         wait_until(lambda: not any(_lives(rank) for rank in ranks))
 
 
@@ -236,4 +235,4 @@ def test_while_hosts_are_missing_forming_waits_and_can_be_given_up(tmp_path: Pat
         assert cluster.head.status().state == "forming"
         context = Context(deadline=time.monotonic() + 0.3)
         with pytest.raises(DeadlineExceeded):
-            cluster.head.form(cluster.path, "toy", EngineConfig(), context)
+            cluster.deal(context)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.cluster.toys import TOKEN, Toys, toys, use_toy_ranks, wait_until
+from tests.engine.cluster.toys import CONFIG, TOKEN, Toys, toys, use_toy_ranks, wait_until
 from tests.engine.toy import write_toy
 
 from banyan.core.context import Context
@@ -19,7 +19,6 @@ from banyan.core.errors import ClusterDown, ClusterError, HostUnreachable, JoinR
 from banyan.engine.cluster import control, forming
 from banyan.engine.cluster.control import CONTROL, MAX_CONTROL_BYTES
 from banyan.engine.comm import handshake
-from banyan.engine.config import EngineConfig
 from banyan.engine.wire import Channel, Json
 
 REPORT = {"name": "x", "ranks": 1, "device": "cpu", "cores": 1, "memory_bytes": 1 << 30}
@@ -42,7 +41,7 @@ def cluster(running: Toys) -> Iterator[Toys]:
     yield running
     running.refusals.clear()
     assert running.head.status().state == "ready"
-    assert running.head.cause == ""
+    assert running.replica.cause == ""
     assert running.rank_pids() == processes
 
 
@@ -267,10 +266,18 @@ def test_a_host_that_talks_nonsense_is_let_go_and_the_others_form_a_group(
         waiting.form()
 
 
+def prepared(channel: Channel, message: Json) -> None:
+    """What a host answers that is asked for one rank."""
+    (rank,) = message["ranks"]
+    ports = [{"rank": rank, "port": 4000}]
+    channel.send({"op": "prepared", "group": message["group"], "ports": ports})
+
+
 def test_ports_of_ranks_that_were_not_given_are_refused_by_name(tmp_path: Path) -> None:
     def answer(channel: Channel, message: Json) -> None:
         if message["op"] == "prepare":
-            channel.send({"op": "prepared", "ports": [{"rank": 0, "port": 4000}]})
+            ports = [{"rank": 0, "port": 4000}]
+            channel.send({"op": "prepared", "group": message["group"], "ports": ports})
 
     with toys(tmp_path, hosts=1) as waiting:
         waiting.liar("attic", answer)
@@ -281,7 +288,8 @@ def test_ports_of_ranks_that_were_not_given_are_refused_by_name(tmp_path: Path) 
 def test_a_host_that_cannot_listen_where_it_is_seen_says_so(tmp_path: Path) -> None:
     def answer(channel: Channel, message: Json) -> None:
         if message["op"] == "prepare":
-            channel.send({"op": "unable", "message": "Its ranks cannot listen at 10.9.9.9."})
+            told = "Its ranks cannot listen at 10.9.9.9."
+            channel.send({"op": "unable", "group": message["group"], "message": told})
 
     with toys(tmp_path, hosts=1) as waiting:
         waiting.liar("attic", answer)
@@ -292,19 +300,17 @@ def test_a_host_that_cannot_listen_where_it_is_seen_says_so(tmp_path: Path) -> N
 def test_a_host_that_speaks_for_ranks_of_another_is_let_go(tmp_path: Path) -> None:
     def answer(channel: Channel, message: Json) -> None:
         if message["op"] == "prepare":
-            (rank,) = message["ranks"]
-            channel.send({"op": "prepared", "ports": [{"rank": rank, "port": 4000}]})
+            prepared(channel, message)
         elif message["op"] == "start":
             group = message["formation"]["roster"]["group_id"]
             channel.send({"op": "rank", "group": group, "state": {"rank": 0, "state": "ready"}})
 
     with toys(tmp_path, hosts=1) as waiting:
         waiting.liar("attic", answer)
-        config = EngineConfig(precision="fp32", threads=1)
         with contextlib.suppress(ClusterDown):  # it may be found before the forming is through
-            waiting.head.form(waiting.path, "toy", config, Context())
-        wait_until(lambda: waiting.head.cause)
-        cause = waiting.head.cause
+            waiting.form()
+        wait_until(lambda: waiting.replica.cause)
+        cause = waiting.replica.cause
     assert "Host attic" in cause
     assert "rank 0 is not one of its ranks" in cause
 
@@ -312,8 +318,7 @@ def test_a_host_that_speaks_for_ranks_of_another_is_let_go(tmp_path: Path) -> No
 def test_news_of_a_group_that_is_over_blame_nobody(tmp_path: Path) -> None:
     def answer(channel: Channel, message: Json) -> None:
         if message["op"] == "prepare":
-            (rank,) = message["ranks"]
-            channel.send({"op": "prepared", "ports": [{"rank": rank, "port": 4000}]})
+            prepared(channel, message)
         elif message["op"] == "start":
             group = message["formation"]["roster"]["group_id"]
             for name, state in (("over", "failed"), (group, "ready")):
@@ -321,10 +326,13 @@ def test_news_of_a_group_that_is_over_blame_nobody(tmp_path: Path) -> None:
 
     with toys(tmp_path, hosts=1) as waiting:
         waiting.liar("attic", answer)
-        config = EngineConfig(precision="fp32", threads=1)
-        waiting.head.form(waiting.path, "toy", config, Context())
-        wait_until(lambda: waiting.head.others_are_ready)
-        assert waiting.head.cause == ""
+        (replica,) = waiting.deal()
+        with contextlib.closing(replica.form(waiting.path, "toy", CONFIG, Context())):
+            group = replica.group
+            assert group is not None
+            wait_until(lambda: 1 in group.states)
+            assert group.states[1].state == "ready"
+            assert replica.cause == ""
 
 
 def test_a_host_that_prepares_nothing_is_named_in_time(

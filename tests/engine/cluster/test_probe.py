@@ -12,7 +12,7 @@ import pytest
 
 from banyan.core.errors import ClusterError
 from banyan.engine.cluster import probe as module
-from banyan.engine.cluster.probe import Links, port_of, probe, roster_of
+from banyan.engine.cluster.probe import Links, probe, roster_of
 from banyan.engine.comm.mesh import join_mesh
 from banyan.engine.comm.roster import Roster
 
@@ -25,7 +25,7 @@ def listeners() -> Iterator[list[socket.socket]]:
 
 @pytest.fixture
 def roster(listeners: list[socket.socket]) -> Roster:
-    return roster_of([("127.0.0.1", port_of(listener)) for listener in listeners])
+    return roster_of([("127.0.0.1", listener.getsockname()[1]) for listener in listeners])
 
 
 def test_every_host_learns_all_links_both_ways(
@@ -57,7 +57,7 @@ def test_a_host_that_stops_in_the_middle_is_not_waited_for_either(
     listeners: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROBE_S", 0.3)
-    two = roster_of([("127.0.0.1", port_of(listener)) for listener in listeners[:2]])
+    two = roster_of([("127.0.0.1", listener.getsockname()[1]) for listener in listeners[:2]])
     with ThreadPoolExecutor(1) as pool:
         silent = pool.submit(join_mesh, two, 1, listeners[1])
         with pytest.raises(ClusterError):

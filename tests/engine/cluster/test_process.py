@@ -29,7 +29,7 @@ from banyan.engine.cluster.control import CONTROL, report_of
 from banyan.engine.cluster.frames import Hello, frame
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
-from banyan.engine.cluster.process import ClusterProcess
+from banyan.engine.cluster.replicas import Replicas
 from banyan.engine.comm import handshake
 from banyan.engine.config import EngineConfig
 from banyan.engine.process import EngineProcess
@@ -59,14 +59,14 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
 
 
 @pytest.fixture(scope="module")
-def engine(cluster: Toys) -> Iterator[ClusterProcess]:
-    engine = ClusterProcess(cluster.path, CONFIG, cluster.head, name="toy")
+def engine(cluster: Toys) -> Iterator[Replicas]:
+    engine = Replicas(cluster.path, "toy", CONFIG, cluster.head)
     engine.wait_ready(Context(deadline=time.monotonic() + LOAD_S))
     yield engine
     engine.close()
 
 
-def write(engine: EngineProcess, sampling: Sampling = GREEDY) -> str:
+def write(engine: EngineProcess | Replicas, sampling: Sampling = GREEDY) -> str:
     events = engine.complete("abc", sampling, Context())
     return "".join(event.text for event in events if isinstance(event, TokenReady))
 
@@ -74,7 +74,7 @@ def write(engine: EngineProcess, sampling: Sampling = GREEDY) -> str:
 class Writing(threading.Thread):
     """A request that would go on for minutes."""
 
-    def __init__(self, engine: EngineProcess) -> None:
+    def __init__(self, engine: Replicas) -> None:
         super().__init__(daemon=True)
         self._engine = engine
         self.began = threading.Event()
@@ -90,7 +90,7 @@ class Writing(threading.Thread):
             self.error = error
 
 
-def test_two_hosts_write_what_one_writes(engine: ClusterProcess) -> None:
+def test_two_hosts_write_what_one_writes(engine: Replicas) -> None:
     alone = EngineProcess(engine.path, CONFIG)
     try:
         assert write(engine) == write(alone)
@@ -98,7 +98,7 @@ def test_two_hosts_write_what_one_writes(engine: ClusterProcess) -> None:
         alone.close()
 
 
-def test_the_status_tells_of_rank_0_too(engine: ClusterProcess, cluster: Toys) -> None:
+def test_the_status_tells_of_rank_0_too(engine: Replicas, cluster: Toys) -> None:
     status = cluster.head.status()
     assert (status.state, status.layout) == ("ready", "tp2")
     (own,) = status.hosts[0].ranks
@@ -107,13 +107,13 @@ def test_the_status_tells_of_rank_0_too(engine: ClusterProcess, cluster: Toys) -
 
 
 def test_rank_0_tells_what_it_measured_and_picked_and_how_fast_it_writes(
-    engine: ClusterProcess,
+    engine: Replicas,
 ) -> None:
     write(engine)
     wait_until(lambda: engine.stats is not None and engine.stats.decode_tokens_per_s > 0)
     stats = engine.stats
     assert stats is not None
-    assert [link.hosts for link in stats.links] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [link.hosts for link in stats.links] == [(0, 1), (1, 0)]
     assert all(link.bandwidth > 0 and link.latency_s >= 0 for link in stats.links)
     assert [choice.size_bytes for choice in stats.choices] == sorted(
         choice.size_bytes for choice in stats.choices
@@ -123,7 +123,7 @@ def test_rank_0_tells_what_it_measured_and_picked_and_how_fast_it_writes(
 
 @pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.long)])
 def test_a_killed_rank_ends_requests_with_the_cause_and_the_group_forms_again(
-    engine: ClusterProcess, cluster: Toys, victim: int
+    engine: Replicas, cluster: Toys, victim: int
 ) -> None:
     writing = Writing(engine)
     os.kill(cluster.rank_pids()[victim], signal.SIGKILL)
@@ -137,14 +137,12 @@ def test_a_killed_rank_ends_requests_with_the_cause_and_the_group_forms_again(
     assert engine.state == "loading"
     wait_until(lambda: engine.state == "ready", LOAD_S)
     assert write(engine)
-    assert cluster.head.cause == ""
+    assert cluster.replica.cause == ""
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("victim", [1, 0])
-def test_a_stopped_rank_is_named_and_replaced(
-    engine: ClusterProcess, cluster: Toys, victim: int
-) -> None:
+def test_a_stopped_rank_is_named_and_replaced(engine: Replicas, cluster: Toys, victim: int) -> None:
     writing = Writing(engine)
     os.kill(cluster.rank_pids()[victim], signal.SIGSTOP)
     began = time.monotonic()
@@ -206,10 +204,10 @@ def test_a_model_that_no_rank_can_load_is_an_error_of_its_own(tmp_path: Path) ->
 
 def lonely(
     folder: Path, path: Path, hosts: int, on_event: Callable[[str], None] = lambda event: None
-) -> ClusterProcess:
+) -> Replicas:
     """An engine whose hosts do not come."""
     settings = HeadSettings(
         address="127.0.0.1", port=0, token=TOKEN, hosts=hosts, folder=folder / "head"
     )
-    head = Head(settings, lambda shape, reports: tensor_parallel(shape, [1.0]))
-    return ClusterProcess(path, CONFIG, head, name="toy", on_event=on_event)
+    head = Head(settings, lambda shape, *_: [tensor_parallel(shape, [1.0])])
+    return Replicas(path, "toy", CONFIG, head, on_event)

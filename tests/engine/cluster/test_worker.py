@@ -32,8 +32,8 @@ def test_a_host_that_leaves_says_so_and_its_ranks_end(tmp_path: Path) -> None:
         leaving = cluster.join("attic")
         cluster.form()
         leaving.cancel.set()
-        wait_until(lambda: cluster.head.cause)
-        assert "Host attic (127.0.0.1) is lost. It left the cluster." in cluster.head.cause
+        wait_until(lambda: cluster.replica.cause)
+        assert "Host attic (127.0.0.1) is lost. It left the cluster." in cluster.replica.cause
         cluster.join("attic")
         cluster.form()
 
@@ -59,16 +59,16 @@ def test_a_host_comes_back_when_its_head_has_been_started_again(tmp_path: Path) 
 def test_a_partition_is_found_by_both_ends_and_heals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handshake.connect, "__kwdefaults__", {"timeout_s": 1.0})
+    monkeypatch.setattr(handshake.connect, "__kwdefaults__", {"timeout_s": 1.0, "certificate": ""})
     with toys(tmp_path, hosts=1) as cluster, Wire(cluster.head.port) as wire:
         cluster.join("attic", port=wire.port)
         cluster.form()
         wire.swallow()
         began = time.monotonic()
-        wait_until(lambda: cluster.head.cause)
+        wait_until(lambda: cluster.replica.cause)
         assert time.monotonic() - began < 8
-        assert "Host attic" in cluster.head.cause
-        assert "the network between is down" in cluster.head.cause
+        assert "Host attic" in cluster.replica.cause
+        assert "the network between is down" in cluster.replica.cause
         wait_until(lambda: [one for one in cluster.events if "has not answered" in one])
         wire.heal()
         cluster.form()
@@ -80,8 +80,8 @@ def test_a_host_whose_old_connection_the_head_still_holds_takes_its_place(tmp_pa
         cluster.join("attic", port=wire.port)
         cluster.form()
         wire.hang_up_on_host()
-        wait_until(lambda: cluster.head.cause)
-        assert "It has come back over another connection" in cluster.head.cause
+        wait_until(lambda: cluster.replica.cause)
+        assert "It has come back over another connection" in cluster.replica.cause
         cluster.form()
         assert cluster.refusals == []
 
@@ -129,7 +129,7 @@ def test_what_no_host_can_be_is_refused_before_it_connects(
 def test_where_a_host_cannot_listen_it_says_so_and_stays(tmp_path: Path) -> None:
     news: list[RankNews] = []
     with pytest.raises(Exception, match=r"cannot listen at 203\.0\.113\.9"):
-        a_part(tmp_path, Prepare(ranks=(1,), address="203.0.113.9"), news)
+        a_part(tmp_path, Prepare(group="g", ranks=(1,), address="203.0.113.9"), news)
 
 
 def test_a_slice_that_is_being_fetched_ends_with_its_group_and_blames_nobody(
@@ -149,9 +149,9 @@ def test_a_slice_that_is_being_fetched_ends_with_its_group_and_blames_nobody(
     with toys(tmp_path, hosts=1) as cluster, theirs:
         cluster.join("attic", find=lambda name: cluster.path)
         cluster.form()
-        group = cluster.head._group
+        group = cluster.replica.group
         assert group is not None
-        found = a_part(tmp_path, Prepare(ranks=(1,), address="127.0.0.1"), news, ours)
+        found = a_part(tmp_path, Prepare(group="g", ranks=(1,), address="127.0.0.1"), news, ours)
         found.start(group.formation)
         assert fetching.wait(10)
         found.close()

@@ -1,13 +1,15 @@
 """A rank without torch that speaks the real protocol: it joins the mesh, says it is ready, and then
-sums one number again and again, until somebody ends it. Started instead of the real one by
-``toys.use_toy_ranks``; the environment variable TOY, for instance ``hang 1``, says which rank does
-what wrong."""
+sums one number again and again, until somebody ends it. Rank 0 answers ``complete`` with the prompt
+and the name of its group; a prompt that ends in "endless" it never stops to answer. Started instead
+of the real one by ``toys.use_toy_ranks``; the environment variable TOY, for instance ``hang 1``,
+says which rank does what wrong."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from banyan.engine.comm.mesh import join_mesh
 from banyan.engine.comm.shared import SLOT_BYTES, HostMemory
 from banyan.engine.formation import Seat
 from banyan.engine.pulse import Pulse
+from banyan.engine.wire import LOAD_ID, Channel, Json
 
 GOOD_STEPS = 20
 """Steps before one that hangs."""
@@ -40,6 +43,10 @@ def follow(seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) 
     report("connecting")
     group = join_mesh(roster, seat.rank, socket.socket(fileno=seat.listener_fd), memory)
     collective = Exchange(group)
+    if seat.calls_fd is not None:
+        calls = Channel(socket.socket(fileno=seat.calls_fd))
+        calls.send({"id": LOAD_ID, "value": None})
+        threading.Thread(target=answer, args=(calls, roster.group_id), daemon=True).start()
     report("ready")
     steps = 0
     while True:
@@ -51,6 +58,28 @@ def follow(seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) 
         pulse.finish()
         time.sleep(0.01)
         steps += 1
+
+
+def answer(calls: Channel, name: str) -> None:
+    for call in calls:
+        if call["op"] == "complete":
+            threading.Thread(target=write, args=(calls, call, name), daemon=True).start()
+    os._exit(0)
+
+
+def write(calls: Channel, call: Json, name: str) -> None:
+    words = call["prompt"].split()
+    while words[-1] == "endless":
+        say(calls, call, "more ")
+        time.sleep(0.2)
+    for word in [*words, name]:
+        say(calls, call, word + " ")
+    usage = {"prompt_tokens": len(words), "completion_tokens": len(words) + 1}
+    calls.send({"id": call["id"], "event": {"finish_reason": "stop", "usage": usage}})
+
+
+def say(calls: Channel, call: Json, text: str) -> None:
+    calls.send({"id": call["id"], "event": {"text": text, "logprobs": []}})
 
 
 if __name__ == "__main__":

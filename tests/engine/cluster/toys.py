@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,22 +17,24 @@ import pytest
 from tests.engine.toy import write_toy
 
 from banyan.core.context import Context
-from banyan.core.errors import BanyanError, NotFound
-from banyan.core.layout import to_json
+from banyan.core.errors import BanyanError, ClusterDown, NotFound
+from banyan.core.layout import Facts, Layout, ModelShape, to_json
 from banyan.engine.cluster import rank_process
 from banyan.engine.cluster.control import CONTROL
 from banyan.engine.cluster.frames import HostReport, frame
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
+from banyan.engine.cluster.replica import Replica
 from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.worker import WorkerSettings, join
 from banyan.engine.comm import handshake
+from banyan.engine.comm.stream import Stream
 from banyan.engine.config import EngineConfig
 from banyan.engine.wire import Channel, Json
-from banyan.plan.cost import Machines
 from banyan.plan.shares import tensor_parallel
 
 TOKEN = "a token of the tests"
+CONFIG = EngineConfig(precision="fp32", threads=1)
 TOY_RANK = Path(__file__).with_name("toy_rank.py")
 
 
@@ -57,6 +59,7 @@ class Toys:
     step_timeout_s: float = 60.0
     names: tuple[str, ...] = ()
     pem: str = ""
+    replicas: int = 1
     refusals: list[BanyanError] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
@@ -73,13 +76,19 @@ class Toys:
             step_timeout_s=self.step_timeout_s,
             pem=self.pem,
         )
-        self.head = Head(
-            settings,
-            lambda shape, _, facts: tensor_parallel(
-                shape, [1.0] * len(Machines.all_of(facts).ranks)
-            ),
-        )
-        self._workers: list[tuple[Context, threading.Thread]] = []
+        self.head = Head(settings, self._layouts)
+        self._workers: list[tuple[str, Context, threading.Thread]] = []
+        self._calls: dict[Replica, Stream] = {}  # as long as they are open, the ranks go on
+
+    def _layouts(self, shape: ModelShape, kind: str, facts: Facts, _: int) -> list[Layout]:
+        """Tensor parallel over equal parts of all ranks."""
+        ranks = sum(len(host.devices) for host in facts.hosts) // self.replicas
+        return [tensor_parallel(shape, [1.0] * ranks)] * self.replicas
+
+    @property
+    def replica(self) -> Replica:
+        """The only one, or the first."""
+        return self.head.replicas[0]
 
     def join(
         self,
@@ -116,8 +125,15 @@ class Toys:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        self._workers.append((context, thread))
+        self._workers.append((name, context, thread))
         return context
+
+    def leave(self, name: str) -> None:
+        """Let the hosts of that name leave."""
+        for known, context, thread in self._workers:
+            if known == name:
+                context.cancel.set()
+                thread.join(10)
 
     @contextmanager
     def process(self, name: str, ranks: int = 1) -> Iterator[psutil.Process]:
@@ -158,28 +174,39 @@ class Toys:
         return thread
 
     def form(self, timeout_s: float = 30.0) -> None:
-        """Form the group, rank 0 being a toy like the others, and wait until it runs."""
+        """Form all groups, rank 0 being a toy like the others, and wait until they run. Raises
+        ``ClusterDown`` for one that does not."""
         context = Context(deadline=time.monotonic() + timeout_s)
-        config = EngineConfig(precision="fp32", threads=1)
-        seat = self.head.form(self.path, "toy", config, context)
-        group = self.head._group
-        if group is not None:
-            group.local.start(seat.formation, 0, self.path)
-        wait_until(lambda: self.head.status().state == "ready" or self.head.cause)
-        self.head.wait_ready(context)
+        for replica in self.deal(context):
+            self.form_one(replica, context)
 
-    def rank_pids(self) -> dict[int, int]:
-        group = self.head._group
+    def deal(self, context: Context | None = None) -> Sequence[Replica]:
+        """The replicas, dealt now or before."""
+        return self.head.replicas or self.head.deal(self.path, CONFIG, context or Context())
+
+    def form_one(self, replica: Replica, context: Context) -> None:
+        former = self._calls.pop(replica, None)
+        if former is not None:
+            former.close()
+        self._calls[replica] = replica.form(self.path, "toy", CONFIG, context)
+        wait_until(lambda: replica.is_ready or replica.cause)
+        if replica.cause:
+            raise ClusterDown(replica.cause)
+
+    def rank_pids(self, replica: int = 0) -> dict[int, int]:
+        group = self.head.replicas[replica].group
         found = {} if group is None else {rank: one.pid for rank, one in group.states.items()}
         assert 0 not in found.values(), "a signal to 0 would be one to the tests themselves"
         return found
 
     def close(self) -> None:
-        for context, _ in self._workers:
+        for _, context, _ in self._workers:
             context.cancel.set()
-        for _, thread in self._workers:
+        for _, _, thread in self._workers:
             thread.join(30)  # a busy machine takes its time
         self.head.close()
+        for calls in self._calls.values():
+            calls.close()
 
 
 @contextmanager
@@ -192,8 +219,9 @@ def toys(
     step_timeout_s: float = 60.0,
     names: tuple[str, ...] = (),
     pem: str = "",
+    replicas: int = 1,
 ) -> Iterator[Toys]:
-    found = Toys(folder, hosts, port, local_ranks, step_timeout_s, names, pem)
+    found = Toys(folder, hosts, port, local_ranks, step_timeout_s, names, pem, replicas)
     before = _rank_processes()
     try:
         yield found

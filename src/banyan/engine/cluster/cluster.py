@@ -1,9 +1,11 @@
 """Cluster: several hosts as one engine. Read this first.
 
     Cluster         on the head: a Head that hosts join, and the engine that runs on them
-      Head          head.py: forms the group, notices who has died
+      Head          head.py: takes hosts in and deals their ranks to replicas, as choosing.py says
         Lobby       lobby.py: who may come in
-      ClusterProcess  process.py: rank 0's process behind the engine's ports
+        Replica     replica.py: forms the group of one copy, notices who has died
+      Replicas      replicas.py: the engine's ports; each request goes to one replica
+        ClusterProcess  process.py: calls to one replica's rank 0
     join_head       on every further host: worker.py starts and watches its ranks
 
 ``engine/seat.py`` is what a rank does with its place; ``engine/comm/`` is how ranks talk.
@@ -24,11 +26,11 @@ from banyan.core.layout import ClusterOptions, Facts, LinkFacts, ModelShape, Wor
 from banyan.engine import planning
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.calibration import own_device
-from banyan.engine.cluster.choosing import LAYOUTS, WORKLOAD, layout_of
+from banyan.engine.cluster.choosing import WORKLOADS, check_layout, layouts_of
 from banyan.engine.cluster.head import Head
 from banyan.engine.cluster.head_settings import HeadSettings
 from banyan.engine.cluster.join_token import kept_token
-from banyan.engine.cluster.process import ClusterProcess
+from banyan.engine.cluster.replicas import Replicas
 from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.ssh import RemoteHost
 from banyan.engine.cluster.worker import WorkerSettings, join
@@ -62,6 +64,7 @@ class Cluster:
         self.token = options.token or kept_token(folder)
         self._name = name
         self._path = path
+        self._objective = options.objective
         self._on_event = on_event
         self._remote: list[RemoteHost] = []
         settings = HeadSettings(
@@ -78,8 +81,8 @@ class Cluster:
             pem=make_certificate() if options.tls else "",
             measured=own_device(folder, options.device, on_event),
         )
-        self._head = Head(settings, partial(layout_of, options.layout))
-        self.engine = ClusterProcess(path, config, self._head, name=name, on_event=on_event)
+        self._head = Head(settings, partial(layouts_of, options))
+        self.engine = Replicas(path, name, config, self._head, on_event)
         self.engine.start()
 
     @property
@@ -111,38 +114,22 @@ class Cluster:
         self.engine.blame(error)
 
     def wait_ready(self, context: Context) -> None:
-        """Wait until the model runs. Raises what keeps it from running."""
+        """Wait until every replica runs. Raises what keeps one from running."""
         self.engine.wait_ready(context)
 
     def status(self) -> ClusterStatus:
         """Who is here, how they are, and what the engine has measured."""
-        found, stats = replace(self._head.status(), model=self._name), self.engine.stats
-        if stats is None:
-            return self._with_options(found)
-        found = replace(
-            found,
-            prefill_tokens_per_s=stats.prefill_tokens_per_s,
-            decode_tokens_per_s=stats.decode_tokens_per_s,
-            prefilled_tokens=stats.prefilled_tokens,
-            decoded_tokens=stats.decoded_tokens,
-            running=stats.running,
-            waiting=stats.waiting,
-            links=stats.links,
-            choices=stats.choices,
-            facts=None if found.facts is None else _refined(found.facts, stats.links),
-        )
-        return self._with_options(found)
-
-    def _with_options(self, found: ClusterStatus) -> ClusterStatus:
-        """With the layouts that could be run, priced by the facts as they are known now."""
-        if found.facts is None:
+        found = replace(self.engine.status(), model=self._name)
+        facts = found.facts
+        if facts is None:
             return found
-        kind = cast("WeightKind", found.precision)  # of a group that has formed it is one
-        return replace(
-            found,
-            options=weighed(self._shape, kind, found.facts, WORKLOAD),
-            assumed=assumptions(found.facts, found.precision),
-        )
+        kind = cast("WeightKind", found.precision)  # of replicas that were dealt it is one
+        found = replace(found, assumed=assumptions(facts, found.precision))
+        if len(found.replicas) > 1:
+            return found
+        facts = _refined(facts, found.links)
+        options = weighed(self._shape, kind, facts, WORKLOADS[self._objective])
+        return replace(found, facts=facts, options=options)
 
     @cached_property
     def _shape(self) -> ModelShape:
@@ -181,8 +168,8 @@ def join_head(
 
 
 def _check(options: ClusterOptions) -> None:
+    check_layout(options)
     for what, value, known in (
-        ("layout", options.layout, LAYOUTS),
         ("algorithm", options.algorithm, ALGORITHMS),
         ("payload", options.payload, PAYLOADS),
     ):

@@ -29,6 +29,8 @@ DEAD_S: Final = 3.0
 """After this long without a word the other end counts as dead."""
 CONTROL: Final = "control"
 SLICE: Final = "slice"
+CALLS: Final = "calls"
+"""A connection that carries calls to a rank 0 which is not on the head's host."""
 
 Clock = Callable[[], float]
 

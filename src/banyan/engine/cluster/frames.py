@@ -7,8 +7,9 @@
                                                  probe     Probe: measure the links to these hosts
     rank      RankNews: the state of one         start     Start: the formation
     beat      Beat: memory, progress of ranks    beat      (empty)
-    leave     (empty)                            stop      (empty)
+    leave     (empty)                            stop      Stop: which group is over
 
+A host may have ranks in several groups (replicas), each known by its id.
 What arrives is checked entry by entry (``said``); a peer's mistake is a ``ValueError``.
 """
 
@@ -81,11 +82,12 @@ class RankState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankVitals:
-    """What a rank's process holds, and how far it has come."""
+    """What the process of a rank of ``group`` holds, and how far it has come."""
 
     rank: int
     rss_bytes: int
     progress: Progress = Progress()
+    group: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rss_bytes <= MAX_MEMORY_BYTES:
@@ -107,6 +109,7 @@ class Hello:
 class Prepare:
     """``address``: where the other hosts reach this one."""
 
+    group: str
     ranks: tuple[int, ...]
     address: str
 
@@ -119,6 +122,7 @@ class Prepare:
 class Probe:
     """``roster`` has one member for each host; ``rank`` is this one's."""
 
+    group: str
     roster: Roster
     rank: int
 
@@ -135,24 +139,24 @@ class RankPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """``probe_port``: where this host's links can be measured; 0 where they cannot."""
-
+    group: str
     ports: tuple[RankPort, ...]
-    probe_port: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probe_port < 1 << 16:
-            raise ValueError(f"{self.probe_port} is no port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unable:
+    group: str
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     formation: Formation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    group: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
-from banyan.core.cluster import HostStatus, RankStatus
-from banyan.core.layout import Facts
 from banyan.engine.cluster.control import Clock
 from banyan.engine.cluster.failure import MEET_S, Steps, Suspicion
-from banyan.engine.cluster.frames import HostReport, RankState, RankVitals
+from banyan.engine.cluster.frames import RankState
 from banyan.engine.cluster.lobby import HEAD_NAME, Guest
 from banyan.engine.cluster.ranks import LocalRanks
 from banyan.engine.comm.roster import Member
+from banyan.engine.comm.stream import Stream
 from banyan.engine.formation import Formation
-from banyan.plan.matrices import WeightKind
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class RunningGroup:
-    """``guests`` are its hosts from 1 on; ``facts`` what its layout was chosen by, for weights of
-    ``kind``."""
+    """``hosts`` are those of the roster, in order; None is the head's own. ``name`` tells it from
+    other groups, where there are several. ``calls`` is the head's end of rank 0's calls, once rank
+    0's host has made it and as long as nobody has taken it."""
 
     formation: Formation
     path: Path
-    guests: Sequence[Guest]
+    hosts: Sequence[Guest | None]
     local: LocalRanks
     steps: Steps
     suspicion: Suspicion
     clock: Clock
-    facts: Facts
-    kind: WeightKind
+    name: str = ""
     moved: float = 0.0
     states: dict[int, RankState] = field(default_factory=dict)
-    lead_rss: Callable[[], int] = lambda: 0
+    was_called: bool = False
+    calls: Stream | None = None
 
     @property
     def id(self) -> str:
@@ -47,20 +44,26 @@ class RunningGroup:
         return self.formation.roster.members
 
     def called(self, rank: int) -> str:
-        """``Rank 3 on host attic``."""
-        number = self.members[rank].host
-        return f"Rank {rank} on host {self.guests[number - 1].report.name if number else HEAD_NAME}"
+        """``Rank 3 on host attic``, ``Rank 3 of replica 1 on host attic``."""
+        host = self.hosts[self.members[rank].host]
+        part = f" of {self.name}" if self.name else ""
+        return f"Rank {rank}{part} on host {HEAD_NAME if host is None else host.report.name}"
+
+    @property
+    def guests(self) -> list[Guest]:
+        return [host for host in self.hosts if host is not None]
 
     def has(self, guest: Guest, rank: int) -> bool:
         """Whether ``rank`` is one of that guest's."""
-        return any(member.rank == rank for member in self.of_host(guest.number))
+        return any(member.rank == rank for member in self.of_host(guest))
 
-    def of_host(self, number: int) -> list[Member]:
-        return [member for member in self.members if member.host == number]
+    def of_host(self, host: Guest | None) -> list[Member]:
+        return [member for member in self.members if self.hosts[member.host] is host]
 
-    def are_ready(self, first: int) -> bool:
-        """Whether all ranks from ``first`` on have loaded their shares."""
-        states = [self.states.get(member.rank) for member in self.members[first:]]
+    @property
+    def is_ready(self) -> bool:
+        """Whether all ranks have loaded their shares."""
+        states = [self.states.get(member.rank) for member in self.members]
         return all(state is not None and state.state == "ready" for state in states)
 
     def verdict(self) -> str:
@@ -84,60 +87,10 @@ class RunningGroup:
 
     def _unmet(self) -> str:
         """Why ranks that wait for each other after loading will wait for ever."""
-        states = [state for rank, state in self.states.items() if rank]
+        states = list(self.states.values())
         waiting = [state.rank for state in states if state.state == "measuring"]
         all_there = bool(waiting) and all(state.state in ("measuring", "ready") for state in states)
         if not all_there or self.clock() - self.moved <= MEET_S:
             return ""
         told = ", ".join(self.called(rank) for rank in waiting)
         return f"{told}: waiting in vain for the other ranks for {MEET_S:g} s."
-
-
-def own_status(report: HostReport, address: str, group: RunningGroup | None) -> HostStatus:
-    """The head's own host; rank 0's process belongs to somebody else, who says what it holds."""
-    vitals = () if group is None else group.local.vitals
-    if group is not None and not any(one.rank == 0 for one in vitals):
-        vitals = (RankVitals(rank=0, rss_bytes=group.lead_rss()), *vitals)
-    found = _status(report, address, 0, group, vitals)
-    return replace(found, memory_used_bytes=int(psutil.virtual_memory().used))
-
-
-def guest_status(guest: Guest, group: RunningGroup | None) -> HostStatus:
-    belongs = group if group is not None and guest in group.guests else None
-    found = _status(guest.report, guest.address, guest.number, belongs, guest.beat.ranks)
-    silence_s = guest.conversation.silence_s
-    return replace(found, memory_used_bytes=guest.beat.memory_used_bytes, silence_s=silence_s)
-
-
-def _status(
-    report: HostReport,
-    address: str,
-    number: int,
-    group: RunningGroup | None,
-    vitals: Sequence[RankVitals],
-) -> HostStatus:
-    held = {one.rank: one.rss_bytes for one in vitals}
-    ranks = (
-        [
-            RankStatus(
-                rank=member.rank,
-                state=state.state if (state := group.states.get(member.rank)) else "",
-                device=member.device,
-                rss_bytes=held.get(member.rank, 0),
-                share=group.formation.layout.share(member.rank),
-                pid=state.pid if state else 0,
-            )
-            for member in group.of_host(number)
-        ]
-        if group is not None
-        else []
-    )
-    return HostStatus(
-        name=report.name,
-        address=address,
-        cores=report.cores,
-        memory_bytes=report.memory_bytes,
-        memory_used_bytes=0,
-        silence_s=0.0,
-        ranks=tuple(ranks),
-    )

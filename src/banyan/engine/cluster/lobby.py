@@ -13,12 +13,12 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from banyan.core.errors import ClusterError, HostUnreachable
-from banyan.engine.cluster.control import CONTROL, SLICE, Conversation
+from banyan.engine.cluster.control import CALLS, CONTROL, SLICE, Conversation
 from banyan.engine.cluster.frames import Beat, Hello, HostReport, Refusal, frame, said
 from banyan.engine.comm import handshake
 from banyan.engine.comm.certificate import fingerprint_of_pem
@@ -37,18 +37,11 @@ REST_S: Final = 0.1
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Guest:
-    """A host that has joined. ``number`` is its place in the formation it is part of. ``asked`` are
-    the ranks it is to prepare, ``ports`` those it has, ``probe_port`` where its links are measured;
-    ``unable`` says why it could not, ``lost`` why it has gone."""
+    """A host that has joined; ``lost`` says why it has gone."""
 
     report: HostReport
     address: str
     conversation: Conversation
-    number: int = 0
-    asked: tuple[int, ...] = ()
-    ports: dict[int, int] = field(default_factory=dict)
-    probe_port: int = 0
-    unable: str = ""
     lost: str = ""
     beat: Beat = Beat()
 
@@ -64,6 +57,7 @@ class Callbacks:
     on_frame: Callable[[Guest, Json], None]
     on_lost: Callable[[Guest, str], None]
     on_slice: Callable[[Stream, handshake.Hello], None]
+    on_calls: Callable[[Stream, handshake.Hello], None]
 
 
 class _Places:
@@ -105,6 +99,7 @@ class Lobby:
         for a certificate that is none."""
         self.expected = expected
         self._names = names
+        self._dealt: Mapping[str, int] = {}
         self._token = token.encode()
         self._callbacks = callbacks
         self._guests: dict[str, Guest] = {}
@@ -129,6 +124,11 @@ class Lobby:
         with self._lock:
             return list(self._guests.values())
 
+    def expect(self, dealt: Mapping[str, int]) -> None:
+        """From now on only these hosts have room, with so many ranks each."""
+        with self._lock:
+            self._names, self._dealt = tuple(dealt), dealt
+
     def close(self) -> None:
         self._closed = True
         try:
@@ -151,7 +151,13 @@ class Lobby:
                 listed = ", ".join(self._names)
                 return Refusal(
                     message=f"No host named {name!r} is awaited.",
-                    remedy=f"Give it its name of the hosts file with --name: {listed}.",
+                    remedy=f"Give it the name it is awaited by with --name: {listed}.",
+                )
+            due = self._dealt.get(name, guest.report.ranks)
+            if due != guest.report.ranks:
+                return Refusal(
+                    message=f"Host {name!r} was dealt {due} ranks; it offers {guest.report.ranks}.",
+                    remedy=f"Give it --ranks {due}, or start the head again.",
                 )
             if former is None and len(self._guests) >= self.expected:
                 return Refusal(
@@ -205,6 +211,8 @@ class Lobby:
         elif hello.get("purpose") == SLICE:
             with contextlib.closing(stream):
                 self._callbacks.on_slice(stream, hello)
+        elif hello.get("purpose") == CALLS:
+            self._callbacks.on_calls(stream, hello)
         else:
             stream.close()
 

@@ -1,4 +1,5 @@
-"""Part: what one host does for one group: listeners, the weights of its ranks, their processes."""
+"""Part: what one host does for one group: listeners, the weights of its ranks, their processes, and
+the way of calls to rank 0, where that is here."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from banyan.core.errors import (
     NotFound,
 )
 from banyan.core.layout import Budget
-from banyan.engine.cluster.control import SLICE
+from banyan.engine.cluster.control import CALLS, SLICE
 from banyan.engine.cluster.frames import (
     MAX_MESSAGE,
     Prepare,
@@ -27,8 +29,9 @@ from banyan.engine.cluster.frames import (
     RankState,
     RankVitals,
 )
-from banyan.engine.cluster.probe import port_of, probe
+from banyan.engine.cluster.probe import probe
 from banyan.engine.cluster.ranks import LocalRanks
+from banyan.engine.cluster.relay import relayed
 from banyan.engine.cluster.slice_cache import Slice, SliceCache
 from banyan.engine.cluster.slices import receive_slice, slice_name
 from banyan.engine.comm import handshake
@@ -38,6 +41,8 @@ from banyan.engine.identity import identify
 
 END_S: Final = 5.0
 """How long the end of a slice that is being fetched is waited for."""
+_TURN: Final = threading.Lock()
+"""Replicas that want the same slice wait for the one that fetches it."""
 SHOW_S: Final = 1.0
 """How often the progress of a slice is told."""
 
@@ -66,7 +71,8 @@ class Part:
         self._call = call
         self._on_news = on_news
         self._on_event = on_event
-        self._group_id = ""
+        self.size = len(order.ranks)
+        self._group_id = order.group
         self._closed = False
         self._fetching: Stream | None = None
         self._thread: threading.Thread | None = None
@@ -77,12 +83,8 @@ class Part:
         return self._ranks.ports
 
     @property
-    def probe_port(self) -> int:
-        return port_of(self._ranks.probe_listener)
-
-    @property
     def vitals(self) -> tuple[RankVitals, ...]:
-        return self._ranks.vitals
+        return tuple(replace(one, group=self._group_id) for one in self._ranks.vitals)
 
     def probe(self, order: Probe) -> None:
         """Take part in measuring the links between the hosts, in a thread."""
@@ -90,7 +92,6 @@ class Part:
 
     def start(self, formation: Formation) -> None:
         """Start the ranks, in a thread; what becomes of each is told."""
-        self._group_id = formation.roster.group_id
         self._thread = threading.Thread(target=self._run, args=(formation,), daemon=True)
         self._thread.start()
 
@@ -111,7 +112,7 @@ class Part:
 
     def _probe(self, order: Probe) -> None:
         try:
-            probe(order.roster, order.rank, self._ranks.probe_listener)
+            probe(order.roster, order.rank, self._ranks.listener)
         except (ClusterError, OSError) as error:
             self._on_event(f"The links to the other hosts could not be measured. {error}")
 
@@ -119,13 +120,13 @@ class Part:
         for rank in list(self.ports):
             try:
                 path = self._weights(formation, rank)
+                calls = relayed(self._call(self._hello(CALLS))) if rank == 0 else None
             except (BanyanError, OSError) as error:
                 remedy = error.remedy if isinstance(error, BanyanError) else ""
                 message = f"{error} {remedy}".strip()[:MAX_MESSAGE]
                 self._note(RankState(rank=rank, state="failed", message=message))
                 return
-            if not self._closed:
-                self._ranks.start(formation, rank, path)
+            self._ranks.start(formation, rank, path, calls)
 
     def _weights(self, formation: Formation, rank: int) -> Path:
         """Where the weights of ``rank`` are on this host: the same checkpoint as the head's, or a
@@ -147,7 +148,8 @@ class Part:
     def _slice(self, formation: Formation, rank: int) -> Path:
         share = formation.layout.share(rank)
         name = slice_name(formation.model, share)
-        found = self._slices.find(name) or self._fetched(formation, rank, name)
+        with _TURN:
+            found = self._slices.find(name) or self._fetched(formation, rank, name)
         self._used.append(found)
         if self._closed:
             found.close()
@@ -162,13 +164,16 @@ class Part:
                 shown[0] = time.monotonic()
                 self._on_event(f"Rank {rank}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
-        hello: handshake.Hello = {"purpose": SLICE, "group": self._group_id, "rank": rank}
+        hello: handshake.Hello = {**self._hello(SLICE), "rank": rank}
         with contextlib.closing(self._call(hello)) as connection:
             self._fetching = connection
             try:
                 return receive_slice(connection, self._slices, name, progress)
             finally:
                 self._fetching = None
+
+    def _hello(self, purpose: str) -> handshake.Hello:
+        return {"purpose": purpose, "group": self._group_id}
 
     def _note(self, state: RankState) -> None:
         if not self._closed:

@@ -32,11 +32,9 @@ def roster_of(hosts: Sequence[tuple[str, int]], pem: str = "") -> Roster:
         Member(rank=number, host=number, address=address, port=port)
         for number, (address, port) in enumerate(hosts)
     )
-    return Roster(group_id=secrets.token_hex(8), key=secrets.token_hex(32), members=tuple(members))
-
-
-def port_of(listener: socket.socket) -> int:
-    return int(listener.getsockname()[1])
+    return Roster(
+        group_id=secrets.token_hex(8), key=secrets.token_hex(32), members=tuple(members), pem=pem
+    )
 
 
 def probe(roster: Roster, rank: int, listener: socket.socket) -> Links:

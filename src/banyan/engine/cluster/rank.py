@@ -26,20 +26,20 @@ from banyan.engine.formation import Seat
 from banyan.engine.pulse import Pulse
 from banyan.engine.wire import BEAT_S, Channel, Json
 
-Follow = Callable[[Seat, Path, Callable[[str], None], Pulse], None]
+TakePart = Callable[[Seat, Path, Callable[[str], None], Pulse], None]
 
 _PR_SET_PDEATHSIG: Final = 1
 """linux/prctl.h"""
 
 
 def main() -> None:
-    """Take the seat that is told over the descriptor of the first argument, and follow rank 0."""
+    """Take the seat that is told over the descriptor of the first argument."""
     os.putenv("GOMP_SPINCOUNT", SPIN_COUNT)
-    serve(int(sys.argv[1]), _follow)
+    serve(int(sys.argv[1]), _take_part)
 
 
-def serve(descriptor: int, follow: Follow) -> None:
-    """Be a rank that does as ``follow``; the process ends with it, and with its supervisor."""
+def serve(descriptor: int, take_part: TakePart) -> None:
+    """Be a rank that does as ``take_part``; the process ends with it, and with its supervisor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor, which then ends us
     _die_with_parent()
     channel, pulse = Channel(socket.socket(fileno=descriptor)), Pulse()
@@ -51,18 +51,23 @@ def serve(descriptor: int, follow: Follow) -> None:
     threading.Thread(target=_end_with, args=(frames,), daemon=True).start()
     try:
         seat, path = from_json(Seat, told["seat"]), Path(told["path"])
-        follow(seat, path, lambda state: channel.send({"state": state}), pulse)
+        take_part(seat, path, lambda state: channel.send({"state": state}), pulse)
     except Exception as error:  # the border of the process: every failure is told
         channel.send(_failure(error))
         os._exit(1)
-    channel.send({"state": "ended", "message": "Rank 0 ended the group.", "symptom": True})
+    channel.send({"state": "ended", "message": "Its group was ended.", "symptom": True})
     os._exit(0)
 
 
-def _follow(seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) -> None:
-    from banyan.engine.seat import follow  # loads torch, which reads GOMP_SPINCOUNT
+def _take_part(seat: Seat, path: Path, report: Callable[[str], None], pulse: Pulse) -> None:
+    """Answer calls as rank 0, or follow it."""
+    from banyan.engine.answering import Answering  # loads torch, which reads GOMP_SPINCOUNT
+    from banyan.engine.seat import follow
 
-    follow(seat, path, report, pulse)
+    if seat.calls_fd is None:
+        follow(seat, path, report, pulse)
+    else:
+        Answering(Channel(socket.socket(fileno=seat.calls_fd))).lead(seat, path, report, pulse)
 
 
 def _failure(error: Exception) -> Json:

@@ -156,12 +156,13 @@ class RankProcess:
 
 
 def _spawn(descriptor: int, seat: Seat) -> subprocess.Popen[bytes]:
+    calls = () if seat.calls_fd is None else (seat.calls_fd,)
     return subprocess.Popen(
         [*COMMAND, str(descriptor)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        pass_fds=(descriptor, seat.listener_fd, *seat.memory_fds),
+        pass_fds=(descriptor, seat.listener_fd, *seat.memory_fds, *calls),
     )
 
 

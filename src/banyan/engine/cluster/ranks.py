@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -43,11 +44,9 @@ class LocalRanks:
         self._memory: int | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._probes: list[socket.socket] = []
         try:
             for rank in ranks:
                 self._listeners[rank] = socket.create_server((address, 0), backlog=64)
-            self._probes.append(socket.create_server((address, 0), backlog=64))
             self._memory = shared.create(len(ranks)) if len(ranks) > 1 else None
         except OSError as error:
             self.close()
@@ -63,35 +62,27 @@ class LocalRanks:
         return {rank: int(held.getsockname()[1]) for rank, held in self._listeners.items()}
 
     @property
-    def probe_listener(self) -> socket.socket:
-        """One more, for measuring links before any rank starts."""
-        return self._probes[0]
+    def listener(self) -> socket.socket:
+        """That of the first rank, which is still held here."""
+        return next(iter(self._listeners.values()))
 
-    def seat(self, formation: Formation, rank: int) -> Seat:
-        """What the process of ``rank`` is given; its descriptors are to be inherited."""
-        return Seat(
-            formation=formation,
-            rank=rank,
-            listener_fd=self._listeners[rank].fileno(),
-            memory_fds=() if self._memory is None else (self._memory,),
-            budget=self._budget,
-        )
-
-    def start(self, formation: Formation, rank: int, path: Path) -> None:
+    def start(
+        self, formation: Formation, rank: int, path: Path, calls: socket.socket | None = None
+    ) -> None:
         """Start the process of ``rank``, which loads the checkpoint or slice at ``path``; of no
-        effect on ranks that are closed."""
-        with self._lock:
+        effect on ranks that are closed. Rank 0 answers ``calls``, which is its own from now on."""
+        with self._lock, calls or nullcontext():
             if not self._closed:
-                seat = self.seat(formation, rank)
+                seat = Seat(
+                    formation=formation,
+                    rank=rank,
+                    listener_fd=self._listeners[rank].fileno(),
+                    memory_fds=() if self._memory is None else (self._memory,),
+                    calls_fd=None if calls is None else calls.fileno(),
+                    budget=self._budget,
+                )
                 self._processes[rank] = RankProcess(seat, path, self._change)
                 self._listeners.pop(rank).close()
-
-    def release(self, rank: int) -> None:
-        """Let go of the listener of a rank that somebody else has started."""
-        with self._lock:
-            held = self._listeners.pop(rank, None)
-        if held is not None:
-            held.close()
 
     @property
     def vitals(self) -> tuple[RankVitals, ...]:
@@ -112,7 +103,7 @@ class LocalRanks:
             memory, self._memory = self._memory, None
         for process in processes:
             process.kill()
-        for listener in (*listeners.values(), *self._probes):
+        for listener in listeners.values():
             listener.close()
         if memory is not None:
             os.close(memory)

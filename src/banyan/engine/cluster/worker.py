@@ -33,6 +33,7 @@ from banyan.engine.cluster.frames import (
     RankPort,
     Refusal,
     Start,
+    Stop,
     Unable,
     frame,
     said,
@@ -147,7 +148,8 @@ class _Visit:
         self._on_event = on_event
         self._ended = threading.Event()
         self._refusal: JoinRefused | None = None
-        self._part: Part | None = None
+        self._parts: dict[str, Part] = {}
+        self._turn = threading.Lock()  # who wants to end a part that is just ending waits for it
         self._conversation = Conversation(connection, self._hear, self._end, self._beat)
 
     def run(self, hello: Hello, context: Context) -> None:
@@ -162,7 +164,10 @@ class _Visit:
 
     def close(self) -> None:
         """Leave; this host's ranks end first."""
-        self._stop()
+        with self._turn:
+            for part in self._parts.values():
+                part.close()
+            self._parts.clear()
         self._conversation.send(frame("leave"))
         self._conversation.close("This host left.")
 
@@ -173,7 +178,7 @@ class _Visit:
             "prepare": self._prepare,
             "probe": self._probe,
             "start": self._start,
-            "stop": lambda _: self._stop(),
+            "stop": lambda message: self._end_part(said(Stop, message).group),
             "beat": lambda _: None,
         }
         operation = operations.get(str(message.get("op")))
@@ -191,11 +196,12 @@ class _Visit:
         self._conversation.close(refusal.message)
 
     def _prepare(self, message: Json) -> None:
-        self._stop()
-        own = self._settings
+        order, own = said(Prepare, message), self._settings
+        self._end_part(order.group)
         try:
-            part = self._part = Part(
-                said(Prepare, message),
+            self._check_room(len(order.ranks))
+            part = self._parts[order.group] = Part(
+                order,
                 find=own.find,
                 slices=own.slices,
                 budget=own.budget,
@@ -204,35 +210,48 @@ class _Visit:
                 on_event=self._on_event,
             )
         except ClusterError as error:
-            self._on_event(f"{error} {error.remedy}")
-            self._conversation.send(frame("unable", Unable(message=f"{error} {error.remedy}")))
+            told = f"{error} {error.remedy}".strip()
+            self._on_event(told)
+            self._conversation.send(frame("unable", Unable(group=order.group, message=told)))
             return
         ports = tuple(RankPort(rank=rank, port=port) for rank, port in part.ports.items())
-        self._conversation.send(
-            frame("prepared", Prepared(ports=ports, probe_port=part.probe_port))
-        )
+        self._conversation.send(frame("prepared", Prepared(group=order.group, ports=ports)))
 
     def _probe(self, message: Json) -> None:
-        if self._part is None:
-            raise ValueError("links were to be measured by ranks that had not been prepared")
-        self._part.probe(said(Probe, message))
+        order = said(Probe, message)
+        self._prepared(order.group).probe(order)
 
     def _start(self, message: Json) -> None:
         formation = said(Start, message).formation
-        if self._part is None:
-            raise ValueError("ranks were to be started that had not been prepared")
-        self._part.start(formation)
+        self._prepared(formation.roster.group_id).start(formation)
 
-    def _stop(self) -> None:
-        part, self._part = self._part, None
-        if part is not None:
-            part.close()
+    def _prepared(self, group: str) -> Part:
+        """Raises ``ValueError`` for a group that the head has not asked ranks for."""
+        part = self._parts.get(group)
+        if part is None:
+            raise ValueError("ranks were to act that had not been prepared")
+        return part
+
+    def _check_room(self, ranks: int) -> None:
+        """Raises ``ClusterError`` when more ranks are to run here than this host offers."""
+        taken = sum(part.size for part in list(self._parts.values()))
+        if taken + ranks > self._settings.ranks:
+            raise ClusterError(
+                f"It offers {self._settings.ranks} ranks, of which {taken} are taken; "
+                f"{ranks} more were asked for."
+            )
+
+    def _end_part(self, group: str) -> None:
+        with self._turn:
+            part = self._parts.pop(group, None)
+            if part is not None:
+                part.close()
 
     def _beat(self) -> Beat:
-        part = self._part
+        parts = list(self._parts.values())
         return Beat(
             memory_used_bytes=int(psutil.virtual_memory().used),
-            ranks=() if part is None else part.vitals,
+            ranks=tuple(one for part in parts for one in part.vitals),
         )
 
     def _end(self, cause: str) -> None:

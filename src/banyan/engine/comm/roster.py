@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One rank: the number of its host, and the address and port its listener is bound to."""
+    """One rank: the number of its host, and the address and port its listener is bound to;
+    ``sharers`` are the ranks, of this group or of others, that share the cores of its host."""
 
     rank: int
     host: int
     address: str
     port: int
     device: str = "cpu"
+    sharers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
