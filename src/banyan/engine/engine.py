@@ -87,8 +87,10 @@ class Engine:
         nothing, and ``ClusterError`` when the ranks do not find together.
         """
         started = time.perf_counter()
-        chosen = config if seat is None else seat.formation.config
-        config = resolved(chosen, open_checkpoint(path))
+        if seat is None:
+            config = resolved(config, open_checkpoint(path))
+        else:
+            config = seat.formation.config.resolve()  # agreed, but for what this host has
         tokenizer = Tokenizer.load(path)
         try:
             template = ChatTemplate.load(path)

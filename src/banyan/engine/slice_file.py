@@ -1,7 +1,8 @@
 """Slice file: one rank's share of a checkpoint, as a file of its own.
 
     8 bytes    length of the header (big-endian)
-    header     JSON: format, share, architecture, and of each tensor its format, shape and place
+    header     JSON: format, share, architecture, of each tensor its format, shape and place, and
+               for rank 0 the lexicon
     tensors    their raw bytes, as they lie in the checkpoint
 
 What was quantised stays so. The file is read by mapping it into memory.
@@ -23,6 +24,7 @@ from banyan.core.layout import Share, from_json, to_json
 from banyan.engine import stored as formats
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import ModelConfig
+from banyan.engine.lexicon import Lexicon
 from banyan.engine.stored import Format, Stored
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ class _Entry:
     offset: int
 
 
-def slice_bytes(checkpoint: Checkpoint, share: Share) -> tuple[int, Iterator[memoryview]]:
+def slice_bytes(
+    checkpoint: Checkpoint, share: Share, lexicon: Lexicon | None = None
+) -> tuple[int, Iterator[memoryview]]:
     """The length of the file of a checkpoint that was cut to ``share``, and its pieces."""
     entries, offset = {}, 0
     for name, tensor in checkpoint.tensors.items():
@@ -72,6 +76,7 @@ def slice_bytes(checkpoint: Checkpoint, share: Share) -> tuple[int, Iterator[mem
             "interleaved": checkpoint.interleaved,
             "has_start": checkpoint.has_start,
             "has_end": checkpoint.has_end,
+            "lexicon": None if lexicon is None else to_json(lexicon),
             "tensors": entries,
         }
     ).encode()
@@ -90,14 +95,9 @@ def open_slice(path: Path, share: Share) -> Checkpoint:
     """The checkpoint in a slice file. Raises ``CheckpointInvalid``, also when it is of another
     share than the one that is wanted."""
     try:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
-        (length,) = struct.unpack(">Q", raw[:8].tobytes())
-        if length > min(MAX_HEADER_BYTES, len(raw) - 8):
-            raise ValueError(f"its header would be {length} bytes long")
-        header = json.loads(raw[8 : 8 + length].tobytes())
-        if header.get("format") != FORMAT or from_json(Share, header["share"]) != share:
-            raise ValueError("it is a slice of another format or for another rank")
-        body = raw[8 + length :]
+        header, body = _parts(path)
+        if from_json(Share, header["share"]) != share:
+            raise ValueError("it is for another rank")
         tensors = {name: _tensor(name, entry, body) for name, entry in header["tensors"].items()}
         return Checkpoint(
             source=path.name,
@@ -109,10 +109,33 @@ def open_slice(path: Path, share: Share) -> Checkpoint:
             has_end=bool(header["has_end"]),
         )
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise CheckpointInvalid(
-            f"{path.name} is not a whole slice: {error}.",
-            remedy="Remove it; it will be sent again.",
-        ) from None
+        raise _invalid(path, error) from None
+
+
+def open_lexicon(path: Path) -> Lexicon:
+    """The lexicon in the slice file of a rank 0. Raises ``CheckpointInvalid``."""
+    try:
+        return from_json(Lexicon, _parts(path)[0]["lexicon"])
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise _invalid(path, error) from None
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], Bytes]:
+    """The header, and the bytes of the tensors."""
+    raw = np.memmap(path, dtype=np.uint8, mode="r")
+    (length,) = struct.unpack(">Q", raw[:8].tobytes())
+    if length > min(MAX_HEADER_BYTES, len(raw) - 8):
+        raise ValueError(f"its header would be {length} bytes long")
+    header = json.loads(raw[8 : 8 + length].tobytes())
+    if header.get("format") != FORMAT:
+        raise ValueError("it is a slice of another format")
+    return header, raw[8 + length :]
+
+
+def _invalid(path: Path, error: Exception) -> CheckpointInvalid:
+    return CheckpointInvalid(
+        f"{path.name} is not a whole slice: {error}.", remedy="Remove it; it will be sent again."
+    )
 
 
 def _tensor(name: str, value: Any, body: Bytes) -> Stored:

@@ -24,6 +24,7 @@ from banyan.core.types import Message
 from banyan.engine.checkpoint import find_gguf
 from banyan.engine.gguf import GgufFile
 from banyan.engine.metadata import Metadata, read_json
+from banyan.engine.slice_file import SUFFIX, open_lexicon
 
 
 class _Generation(Extension):
@@ -54,17 +55,21 @@ class ChatTemplate:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
             raise UnsupportedModel(f"The model's chat template cannot be read: {error}.") from None
-        self._bos_token = bos_token
-        self._eos_token = eos_token
+        self.source = source
+        self.bos_token = bos_token
+        self.eos_token = eos_token
 
     @classmethod
     def load(cls, path: Path) -> ChatTemplate:
-        """The template of a GGUF file or a Hugging Face folder.
+        """The template of a GGUF file, a Hugging Face folder or the slice of a rank 0.
 
         Raises ``UnsupportedModel`` when the model has none: it continues text, it does not chat.
         """
-        gguf = find_gguf(path)
-        found = _of_gguf(gguf) if gguf is not None else _of_folder(path)
+        if path.suffix == SUFFIX:
+            found = _of_slice(path)
+        else:
+            gguf = find_gguf(path)
+            found = _of_gguf(gguf) if gguf is not None else _of_folder(path)
         if found is None:
             raise UnsupportedModel(
                 f"{path.name} has no chat template: it continues text and knows no turns.",
@@ -82,8 +87,8 @@ class ChatTemplate:
             return self._template.render(
                 messages=turns,
                 add_generation_prompt=True,
-                bos_token=self._bos_token,
-                eos_token=self._eos_token,
+                bos_token=self.bos_token,
+                eos_token=self.eos_token,
             )
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise InputError(
@@ -106,6 +111,13 @@ def _of_gguf(path: Path) -> ChatTemplate | None:
 
     source = values.text("tokenizer.chat_template")
     return ChatTemplate(source, bos_token=name("bos"), eos_token=name("eos"))
+
+
+def _of_slice(path: Path) -> ChatTemplate | None:
+    lexicon = open_lexicon(path)
+    if not lexicon.template:
+        return None
+    return ChatTemplate(lexicon.template, bos_token=lexicon.bos_token, eos_token=lexicon.eos_token)
 
 
 def _of_folder(folder: Path) -> ChatTemplate | None:

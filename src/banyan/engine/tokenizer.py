@@ -18,6 +18,7 @@ from banyan.engine import gguf_model, gguf_tokenizer, huggingface
 from banyan.engine.checkpoint import find_gguf
 from banyan.engine.gguf import GgufFile
 from banyan.engine.metadata import Metadata, read_json
+from banyan.engine.slice_file import SUFFIX, open_lexicon
 
 UNFINISHED: Final = "\ufffd"  # what a decoder writes for bytes that are no character yet
 LONGEST_WAIT: Final = 8  # tokens that may pass without a whole character; then it is not one
@@ -37,12 +38,19 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
-        """The tokenizer of a GGUF file or a Hugging Face folder.
+        """The tokenizer of a GGUF file, a Hugging Face folder or the slice of a rank 0.
 
         Raises ``CheckpointInvalid`` and ``UnsupportedModel``.
         """
+        if path.suffix == SUFFIX:
+            return _from_slice(path)
         gguf = find_gguf(path)
         return _from_gguf(gguf) if gguf is not None else _from_folder(path)
+
+    @property
+    def definition(self) -> str:
+        """All of it but the ids, as JSON of the library."""
+        return str(self._backend.to_str())
 
     @property
     def vocab_size(self) -> int:
@@ -117,6 +125,15 @@ def _from_gguf(path: Path) -> Tokenizer:
     if values.flag("tokenizer.ggml.add_bos_token", sentencepiece):
         bos = [values.integer("tokenizer.ggml.bos_token_id")]
     return Tokenizer(gguf_tokenizer.build(file), bos_ids=bos, eos_ids=gguf_model.read_eos_ids(file))
+
+
+def _from_slice(path: Path) -> Tokenizer:
+    lexicon = open_lexicon(path)
+    try:
+        backend = tokenizers.Tokenizer.from_str(lexicon.tokenizer)
+    except Exception as error:  # the library raises no narrower class
+        raise CheckpointInvalid(f"{path.name} holds no tokenizer: {error}.") from None
+    return Tokenizer(backend, bos_ids=lexicon.bos_ids, eos_ids=lexicon.eos_ids)
 
 
 def _from_folder(folder: Path) -> Tokenizer:

@@ -14,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.toy import write_toy
 
-from banyan.core.errors import ClusterError, HashMismatch
+from banyan.core.errors import CheckpointInvalid, ClusterError, HashMismatch
 from banyan.core.layout import Layout
+from banyan.core.types import Message
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster import slices
 from banyan.engine.cluster.slice_cache import SliceCache
 from banyan.engine.cluster.slices import receive_slice, send_slice, slice_name
 from banyan.engine.formation import ModelIdentity
 from banyan.engine.slice_file import open_slice
+from banyan.engine.template import ChatTemplate
+from banyan.engine.tokenizer import Tokenizer
 from banyan.plan.shares import tensor_parallel
 
 NAME = "a.slice"
@@ -82,6 +85,39 @@ def test_what_the_head_sends_is_a_checkpoint_of_that_share(
     assert open_slice(with_it.path, share).tensors
     size = with_it.path.stat().st_size
     assert told[-1] == (size, size)
+    with_it.close()
+
+
+def test_rank_0_is_sent_what_turns_text_into_tokens_too(
+    tmp_path: Path, cache: SliceCache, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    path = write_toy(tmp_path / "toy")
+    share = layout_of(path).share(0)
+    thread = in_thread(lambda: send_slice(pair[0], path, share, leads=True))
+    with_it = receive_slice(pair[1], cache, NAME, silently)
+    thread.join(20)
+    sent, own = Tokenizer.load(with_it.path), Tokenizer.load(path)
+    for text in ("words, 12 of them", "<|start|>user\n", "多语 naïve\t"):
+        for special in (True, False):
+            assert sent.encode(text, special) == own.encode(text, special)
+    assert (sent.bos_ids, sent.eos_ids) == (own.bos_ids, own.eos_ids)
+    turns = [Message(role="user", content="Hello")]
+    assert ChatTemplate.load(with_it.path).render(turns) == ChatTemplate.load(path).render(turns)
+    with_it.close()
+
+
+def test_a_slice_without_what_rank_0_needs_is_not_taken_for_one_that_has_it(
+    tmp_path: Path, cache: SliceCache, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    path = write_toy(tmp_path / "toy")
+    share = layout_of(path).share(0)
+    model = ModelIdentity(name="toy", digest="1", size_bytes=1)
+    assert slice_name(model, share) != slice_name(model, share, leads=True)
+    thread = in_thread(lambda: send_slice(pair[0], path, share))
+    with_it = receive_slice(pair[1], cache, NAME, silently)
+    thread.join(20)
+    with pytest.raises(CheckpointInvalid):
+        Tokenizer.load(with_it.path)
     with_it.close()
 
 

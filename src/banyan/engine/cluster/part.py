@@ -147,7 +147,7 @@ class Part:
 
     def _slice(self, formation: Formation, rank: int) -> Path:
         share = formation.layout.share(rank)
-        name = slice_name(formation.model, share)
+        name = slice_name(formation.model, share, leads=rank == 0)
         with _TURN:
             found = self._slices.find(name) or self._fetched(formation, rank, name)
         self._used.append(found)

@@ -202,7 +202,7 @@ class Replica:
         if group is None or not isinstance(rank, int) or not 0 <= rank < len(group.members):
             return
         try:
-            send_slice(connection, group.path, group.formation.layout.share(rank))
+            send_slice(connection, group.path, group.formation.layout.share(rank), leads=rank == 0)
         except (OSError, BanyanError) as error:
             message = f"The head could not send its part of the model: {error}"
             self._note(group, RankState(rank=rank, state="failed", message=message))

@@ -12,16 +12,18 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from banyan.core.errors import ClusterError, HashMismatch
+from banyan.core.errors import ClusterError, HashMismatch, UnsupportedModel
 from banyan.core.layout import Share, to_json
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.cluster.slice_cache import Slice, SliceCache
 from banyan.engine.comm.stream import Stream
 from banyan.engine.cut import cut
 from banyan.engine.formation import ModelIdentity
+from banyan.engine.lexicon import Lexicon
 from banyan.engine.slice_file import FORMAT, SUFFIX, slice_bytes
 
 CHUNK_BYTES: Final = 1 << 20
@@ -29,25 +31,50 @@ SILENCE_S: Final = 30.0
 """How long either end waits for the other to take or give a piece."""
 
 
-def slice_name(model: ModelIdentity, share: Share) -> str:
-    """What the slice of that share of that checkpoint is called."""
-    content = json.dumps([FORMAT, model.digest, to_json(share)], sort_keys=True)
+def slice_name(model: ModelIdentity, share: Share, *, leads: bool = False) -> str:
+    """What the slice of that share of that checkpoint is called; ``leads``: with the lexicon."""
+    parts = [FORMAT, model.digest, to_json(share), *(["lexicon"] if leads else [])]
+    content = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32] + SUFFIX
 
 
-def send_slice(connection: Stream, checkpoint: Path, share: Share) -> None:
-    """Give the share of the checkpoint to whoever is at the other end of a proven connection.
+def send_slice(connection: Stream, checkpoint: Path, share: Share, *, leads: bool = False) -> None:
+    """Give the share of the checkpoint to whoever is at the other end of a proven connection, to a
+    rank 0 (``leads``) with the lexicon.
 
-    Raises ``OSError`` when it has gone.
+    Raises ``OSError`` when it has gone, and what reading the checkpoint raises.
     """
     connection.settimeout(SILENCE_S)
-    length, pieces = slice_bytes(cut(open_checkpoint(checkpoint), share), share)
+    length, pieces = slice_bytes(
+        cut(open_checkpoint(checkpoint), share), share, read_lexicon(checkpoint) if leads else None
+    )
     digest = hashlib.sha256()
     connection.sendall(struct.pack(">Q", length))
     for piece in pieces:
         digest.update(piece)
         connection.sendall(piece)
     connection.sendall(digest.digest())
+
+
+def read_lexicon(checkpoint: Path) -> Lexicon:
+    """Raises ``CheckpointInvalid`` and ``UnsupportedModel``."""
+    from banyan.engine.template import ChatTemplate  # these libraries are slow to import
+    from banyan.engine.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(checkpoint)
+    found = Lexicon(
+        tokenizer=tokenizer.definition, bos_ids=tokenizer.bos_ids, eos_ids=tokenizer.eos_ids
+    )
+    try:
+        template = ChatTemplate.load(checkpoint)
+    except UnsupportedModel:
+        return found
+    return replace(
+        found,
+        template=template.source,
+        bos_token=template.bos_token,
+        eos_token=template.eos_token,
+    )
 
 
 def receive_slice(
