@@ -21,7 +21,7 @@ from banyan.engine.config import EngineConfig
 from banyan.engine.cut import cut
 from banyan.engine.model import Model
 from banyan.engine.planning import shape_of, usual_kind, weight_kind
-from banyan.engine.runner import make_cache
+from banyan.engine.stream.kv_choice import make_cache
 from banyan.engine.weights import activation_dtype, load_weights
 from banyan.plan.budget import gathered_bytes
 from banyan.plan.shares import pipeline, tensor_parallel

@@ -7,8 +7,8 @@ from tests.engine.toy import CONTEXT, KV_HEADS, LAYERS, write_toy
 
 from banyan.core.errors import InputError
 from banyan.engine.config import EngineConfig
+from banyan.engine.kv import count_pages
 from banyan.engine.model import load_model
-from banyan.engine.runner import count_pages
 
 ONE_PAGE = 2 * LAYERS * 16 * KV_HEADS * 8 * 4
 

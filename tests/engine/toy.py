@@ -20,7 +20,9 @@ TEMPLATE = (
 )
 
 
-def write_toy(folder: Path, *, chat_template: bool = True, context: int = CONTEXT) -> Path:
+def write_toy(
+    folder: Path, *, chat_template: bool = True, context: int = CONTEXT, layers: int = LAYERS
+) -> Path:
     """Write the checkpoint into ``folder``, the same at each call."""
     folder.mkdir(parents=True, exist_ok=True)
     backend = _tokenizer()
@@ -32,7 +34,7 @@ def write_toy(folder: Path, *, chat_template: bool = True, context: int = CONTEX
         "vocab_size": backend.get_vocab_size(),
         "hidden_size": HIDDEN,
         "intermediate_size": FFN,
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": layers,
         "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS,
         "max_position_embeddings": context,
@@ -45,7 +47,7 @@ def write_toy(folder: Path, *, chat_template: bool = True, context: int = CONTEX
     (folder / "config.json").write_text(json.dumps(config))
     template = {"chat_template": TEMPLATE} if chat_template else {}
     (folder / "tokenizer_config.json").write_text(json.dumps({**template, "eos_token": "<|end|>"}))
-    tensors = _weights(backend.get_vocab_size())
+    tensors = _weights(backend.get_vocab_size(), layers)
     for token in range(backend.get_vocab_size()):
         text = backend.decode([token])
         if not (text.isascii() and text.isprintable() and text):
@@ -64,7 +66,7 @@ def _tokenizer() -> tokenizers.Tokenizer:
     return backend
 
 
-def _weights(vocab: int) -> dict[str, torch.Tensor]:
+def _weights(vocab: int, layers: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(11)
     width = HIDDEN // HEADS
 
@@ -76,7 +78,7 @@ def _weights(vocab: int) -> dict[str, torch.Tensor]:
         "model.norm.weight": torch.ones(HIDDEN),
         "lm_head.weight": matrix(vocab, HIDDEN) * 3,
     }
-    for layer in range(LAYERS):
+    for layer in range(layers):
         name = f"model.layers.{layer}."
         tensors |= {
             name + "self_attn.q_proj.weight": matrix(HEADS * width, HIDDEN),

@@ -28,7 +28,7 @@ class Watched:
 
     def __init__(self, model: Model) -> None:
         self.config, self.dtype, self.size_bytes = model.config, model.dtype, model.size_bytes
-        self.memory = model.memory
+        self.memory, self.kv_way = model.memory, model.kv_way
         self.tokens = 0
         self.sequences_in_steps: list[int] = []
         self.fails_with: Exception | None = None

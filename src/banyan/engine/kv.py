@@ -6,14 +6,17 @@ planned in ``attention.py``. A pool of one layer stands alone, so it can leave o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from banyan.core.errors import InputError
 from banyan.engine.attention import AttentionPlan, attend_prefill, plan_attention
-from banyan.engine.batch import Batch
-from banyan.engine.config import EngineConfig
+from banyan.engine.batch import Batch, LayerKV
+from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.decode_attention import can_read_in_place
 from banyan.engine.pools import Pool, head_bytes, make_pool
 
@@ -30,6 +33,42 @@ def page_bytes(
 def kept_dtype(config: EngineConfig, dtype: torch.dtype) -> torch.dtype:
     """In which type keys and values are kept that are computed with as ``dtype``."""
     return {"auto": dtype, "bf16": torch.bfloat16, "int8": torch.int8}[config.kv_precision]
+
+
+def count_pages(
+    model: ModelConfig, dtype: torch.dtype, config: EngineConfig, layer_heads: int | None = None
+) -> int:
+    """Pages that fit ``kv_cache_bytes``, but no more than all sequences at full length can use.
+
+    ``layer_heads``: key-value heads over all layers of the rank that has most of them (None: of
+    this model). Raises ``InputError`` when not even one page fits.
+    """
+    one = page_bytes(
+        layers=1,
+        kv_heads=layer_heads or model.layers * model.kv_heads,
+        head_dim=model.head_dim,
+        page_size=config.page_size,
+        kept=kept_dtype(config, dtype),
+    )
+    if config.kv_cache_bytes < one:
+        raise InputError(
+            f"kv_cache_bytes = {config.kv_cache_bytes} holds no page: one takes {one} bytes.",
+            remedy="Raise kv_cache_bytes.",
+        )
+    useful = config.max_sequences * -(-model.context_length // config.page_size)
+    return min(config.kv_cache_bytes // one, useful)
+
+
+class Cache(Protocol):
+    """What a rank needs of a KV cache (``PagedKV``, ``stream.kv.StreamedKV``)."""
+
+    @property
+    def layers(self) -> Sequence[LayerKV]: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def close(self) -> None: ...
 
 
 class PagedKV:
@@ -53,7 +92,7 @@ class PagedKV:
         kept = dtype if kept is None else kept
         shape = (pages, page_size, kv_heads, head_dim)
         plans = Plans(page_size, head_dim, dtype, device, kept=kept)
-        self.layers = [
+        self.layers: Sequence[LayerPages] = [
             LayerPages(
                 make_pool(shape, kept, dtype, device), make_pool(shape, kept, dtype, device), plans
             )
@@ -62,6 +101,9 @@ class PagedKV:
         self.size_bytes = pages * page_bytes(
             layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, kept=kept
         )
+
+    def close(self) -> None:
+        """Its memory goes with it."""
 
 
 class LayerPages:

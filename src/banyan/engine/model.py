@@ -26,6 +26,7 @@ from banyan.engine.stats import MemoryWatch
 from banyan.engine.stream.loading import load_streamed
 from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.weights import Weights, activation_dtype, load_weights
+from banyan.plan.budget import KvWay
 
 
 class Model:
@@ -64,6 +65,13 @@ class Model:
     def memory(self) -> MemoryWatch | None:
         """Of weights that are within a budget."""
         return self.weights if isinstance(self.weights, StreamedWeights) else None
+
+    @property
+    def kv_way(self) -> KvWay | None:
+        """How keys and values are held within the budget; None without one."""
+        if not isinstance(self.weights, StreamedWeights):
+            return None
+        return self.weights.fit.demand.way
 
     def close(self) -> None:
         """End whatever brings weights; nothing is computed any more."""

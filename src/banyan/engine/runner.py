@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from banyan.core.cluster import ChoiceStats, LinkStats
-from banyan.core.errors import InputError
 from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.config import EngineConfig, ModelConfig
-from banyan.engine.kv import PagedKV, kept_dtype, page_bytes
+from banyan.engine.kv import Cache, count_pages
 from banyan.engine.loop import StepRunner
 from banyan.engine.stats import MemoryWatch
+from banyan.engine.stream.kv_choice import make_cache
+from banyan.plan.budget import KvWay
 
 
 class Forward(Protocol):
@@ -32,6 +33,11 @@ class Forward(Protocol):
 
     @property
     def memory(self) -> MemoryWatch | None: ...
+
+    @property
+    def kv_way(self) -> KvWay | None:
+        """How its budget holds keys and values; None without a budget."""
+        ...
 
     def forward(self, batch: Batch, kv: Sequence[LayerKV], comm: Comm) -> Tensor:
         """Float32 logits [R, vocab] of ``batch.logit_rows``."""
@@ -59,7 +65,7 @@ class Loaded:
 def alone(model: Forward, config: EngineConfig) -> Loaded:
     """A model on a single rank. Raises as ``count_pages``."""
     pages = count_pages(model.config, model.dtype, config)
-    kv = make_cache(model.config, model.dtype, config, pages)
+    kv = make_cache(model.config, model.dtype, config, pages, model.kv_way)
     return Loaded(
         runner=Runner(model, kv, OneRank()),
         pages=pages,
@@ -70,53 +76,10 @@ def alone(model: Forward, config: EngineConfig) -> Loaded:
     )
 
 
-def make_cache(
-    model: ModelConfig,
-    dtype: torch.dtype,
-    config: EngineConfig,
-    pages: int,
-) -> PagedKV:
-    """The KV cache of a model or of a rank's share of one."""
-    return PagedKV(
-        layers=model.layers,
-        kv_heads=model.kv_heads,
-        head_dim=model.head_dim,
-        pages=pages,
-        page_size=config.page_size,
-        dtype=dtype,
-        kept=kept_dtype(config, dtype),
-        device=torch.device(config.device),
-    )
-
-
-def count_pages(
-    model: ModelConfig, dtype: torch.dtype, config: EngineConfig, layer_heads: int | None = None
-) -> int:
-    """Pages that fit ``kv_cache_bytes``, but no more than all sequences at full length can use.
-
-    ``layer_heads``: key-value heads over all layers of the rank that has most of them (None: of
-    this model). Raises ``InputError`` when not even one page fits.
-    """
-    one = page_bytes(
-        layers=1,
-        kv_heads=layer_heads or model.layers * model.kv_heads,
-        head_dim=model.head_dim,
-        page_size=config.page_size,
-        kept=kept_dtype(config, dtype),
-    )
-    if config.kv_cache_bytes < one:
-        raise InputError(
-            f"kv_cache_bytes = {config.kv_cache_bytes} holds no page: one takes {one} bytes.",
-            remedy="Raise kv_cache_bytes.",
-        )
-    useful = config.max_sequences * -(-model.context_length // config.page_size)
-    return min(config.kv_cache_bytes // one, useful)
-
-
 class Runner:
     """A ``StepRunner`` that is alone: it has its batch's logits at once."""
 
-    def __init__(self, model: Forward, kv: PagedKV, comm: Comm) -> None:
+    def __init__(self, model: Forward, kv: Cache, comm: Comm) -> None:
         self._model = model
         self._kv = kv
         self._comm = comm
@@ -130,3 +93,4 @@ class Runner:
     def close(self) -> None:
         """Nothing is computed any more."""
         self._model.close()
+        self._kv.close()

@@ -31,11 +31,12 @@ from banyan.engine.comm.tensors import GroupComm
 from banyan.engine.config import EngineConfig, available_cores
 from banyan.engine.formation import Formation, Seat
 from banyan.engine.group_runner import PLAN
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import Cache, count_pages
 from banyan.engine.model import Model, load
 from banyan.engine.pulse import Pulse
-from banyan.engine.runner import Loaded, count_pages, make_cache
+from banyan.engine.runner import Loaded
 from banyan.engine.stage import Place, Stage
+from banyan.engine.stream.kv_choice import make_cache
 
 STAGE: Final = "stage"
 SPIN_S: Final = 3e-4
@@ -51,7 +52,7 @@ class Seated:
 
     group: Group
     model: Model
-    kv: PagedKV
+    kv: Cache
     stage: Stage
     pages: int
 
@@ -144,10 +145,10 @@ def take(
     vocab = max(share.vocab.end for share in layout.stages[-1].shares)
     model = load(path, config, share=layout.share(rank), vocab=vocab)
     pages = count_pages(model.config, model.dtype, config, _most_layer_heads(layout))
-    kv = make_cache(model.config, model.dtype, config, pages)
+    kv = make_cache(model.config, model.dtype, config, pages, model.kv_way)
     report("measuring")
     comm = _comm(group, formation, rank, make, pulse or Pulse())
-    stage = Stage(model, kv.layers, comm, _place(group, formation, rank))
+    stage = Stage(model, kv, comm, _place(group, formation, rank))
     return Seated(group=group, model=model, kv=kv, stage=stage, pages=pages)
 
 

@@ -21,6 +21,7 @@ from banyan.core.errors import ClusterError
 from banyan.engine.batch import Batch, Comm, LayerKV, OneRank
 from banyan.engine.comm.tensors import bytes_of
 from banyan.engine.config import ModelConfig
+from banyan.engine.kv import Cache
 from banyan.engine.micro_batch import micro_batches
 from banyan.engine.overlap import LEAST_BYTES, overlapped
 
@@ -71,7 +72,7 @@ class Place:
 class Stage:
     """Computes batches in the order they are given; ``overlaps`` may be changed between them."""
 
-    def __init__(self, part: Part, kv: Sequence[LayerKV], comm: Comm, place: Place) -> None:
+    def __init__(self, part: Part, kv: Cache, comm: Comm, place: Place) -> None:
         self._part = part
         self._kv = kv
         self._comm = comm
@@ -91,6 +92,7 @@ class Stage:
     def close(self) -> None:
         """Nothing is computed any more."""
         self._part.close()
+        self._kv.close()
 
     def _piece(self, piece: Batch) -> Tensor:
         """The logits of one micro-batch; before the last stage, its activations."""
@@ -110,7 +112,7 @@ class Stage:
         """Activations after this stage's layers."""
         part = self._part
         x = part.embed(piece, comm) if self._place.is_first else self._received(piece)
-        return part.run_layers(x, piece, self._kv, comm)
+        return part.run_layers(x, piece, self._kv.layers, comm)
 
     def _received(self, piece: Batch) -> Tensor:
         shape = (len(piece.tokens), self._part.config.hidden)

@@ -8,11 +8,13 @@ step is simulated for each number of slots; nothing is fitted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from banyan.core.errors import PlanImpossible
 from banyan.core.layout import ModelShape
+
+KvKind = Literal["fp32", "bf16", "int8"]
 
 LEAST_SLOTS: Final = 2
 """One layer in use, one on its way."""
@@ -25,15 +27,34 @@ PASSES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KvWay:
+    """A way to hold keys and values, which are kept as ``kept``. Bytes: ``near`` on the device,
+    ``gathered`` by attention at a time, ``far`` where layers come from in turn (0: all stay)."""
+
+    kept: KvKind
+    near: int
+    gathered: int
+    far: int = 0
+
+    @property
+    def words(self) -> str:
+        kept = f"keys and values in {self.kept}"
+        return f"{kept}, {KV_SLOTS} layers at a time of {_mib(self.far)}" if self.far else kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """Bytes that a rank must hold. ``layers``: of each layer's weights; ``ends``: embedding and
-    head; ``runtime``: the process before it has loaded anything."""
+    head; ``runtime``: the process before it has loaded anything. ``way`` is how keys and values are
+    held, where that was a choice, and ``why`` what spoke against the ways before it."""
 
     layers: tuple[int, ...]
     ends: int
     kv: int
     activations: int
     runtime: int = 0
+    way: KvWay | None = None
+    why: tuple[str, ...] = ()
 
     @property
     def fixed(self) -> int:
@@ -93,7 +114,8 @@ class Fit:
         if self.slots:
             passing = _mib(self.slots * self.slot_bytes)
             parts.insert(1, f"{len(self.streamed)} pass through {self.slots} slots ({passing})")
-        return f"{'; '.join(parts)}: {_mib(self.peak)} of {_mib(self.limit)}"
+        total = f"{'; '.join(parts)}: {_mib(self.peak)} of {_mib(self.limit)}"
+        return "; ".join((total, *self.demand.why))
 
 
 def gathered_bytes(shape: ModelShape, *, kv: int, tokens: int, item_bytes: int) -> int:
@@ -147,13 +169,34 @@ def fit(demand: Demand, limit: int, pace: Pace) -> Fit:
     return min(found, key=lambda each: each.step_s)
 
 
+def with_keys(demand: Demand, ways: Sequence[KvWay], limit: int) -> Demand:
+    """``demand`` with the first of ``ways`` that leaves room for ``LEAST_SLOTS`` layers of weights:
+    weights stream before anything is done to keys and values.
+
+    Raises ``PlanImpossible`` with the arithmetic of the least of them where there is none.
+    """
+    why: tuple[str, ...] = ()
+    asked: list[Demand] = []
+    for way in ways:
+        activations = demand.activations + way.gathered
+        asked.append(replace(demand, kv=way.near, activations=activations, way=way, why=why))
+        missing = asked[-1].fixed + LEAST_SLOTS * max(demand.layers) - limit
+        if missing <= 0:
+            return asked[-1]
+        why = (*why, f"with {way.words} {_mib(missing)} would be missing")
+    raise _refusal(min(asked, key=lambda each: each.fixed), limit)
+
+
 def check_possible(demand: Demand, limit: int) -> None:
     """Raises ``PlanImpossible`` where not even ``LEAST_SLOTS`` layers fit beside the rest."""
+    if demand.fixed + LEAST_SLOTS * max(demand.layers) > limit:
+        raise _refusal(demand, limit)
+
+
+def _refusal(demand: Demand, limit: int) -> PlanImpossible:
     least = LEAST_SLOTS * max(demand.layers)
-    if demand.fixed + least <= limit:
-        return
     parts = [*_fixed_parts(demand), f"{LEAST_SLOTS} layers at a time {_mib(least)}"]
-    raise PlanImpossible(
+    return PlanImpossible(
         f"The model does not run in {_mib(limit)}, not even streamed: {', '.join(parts)}"
         f" are {_mib(demand.fixed + least)}.",
         remedy="Raise the memory budget, or lower kv_cache_bytes, max_batch_tokens or"
@@ -201,7 +244,7 @@ def _spread(layers: int, count: int) -> tuple[int, ...]:
 def _fixed_parts(demand: Demand) -> list[str]:
     return [
         f"embedding and head {_mib(demand.ends)}",
-        f"keys and values {_mib(demand.kv)}",
+        f"{'keys and values' if demand.way is None else demand.way.words} {_mib(demand.kv)}",
         f"activations {_mib(demand.activations)}",
         f"the process itself {_mib(demand.runtime)}",
     ]

@@ -16,21 +16,20 @@ from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.four_bit import KERNEL
 from banyan.engine.identity import identify
-from banyan.engine.kv import kept_dtype, page_bytes
 from banyan.engine.native.library import kernel
-from banyan.engine.runner import count_pages
 from banyan.engine.slice_file import SUFFIX
 from banyan.engine.stream import staging as staging_file
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.disk import DiskCarrier
 from banyan.engine.stream.form import kinds
+from banyan.engine.stream.kv_choice import ways_of
 from banyan.engine.stream.pace import measure_pace
 from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, check_space, write_staging
 from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.stream.timeline import private_bytes
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import LayerWeights, WeightReader, activation_dtype
-from banyan.plan.budget import Demand, check_possible, fit, gathered_bytes
+from banyan.plan.budget import Demand, fit, with_keys
 from banyan.plan.matrices import WeightKind
 from banyan.plan.sizes import activation_bytes, layer_bytes
 
@@ -60,7 +59,7 @@ def load_streamed(
     ends = 0 if head is None else head.size_bytes
     ends += 0 if embedding is None else embedding.table.size_bytes
     expected = _expected_layers(model, config, experts)
-    check_possible(beside.demand(expected, ends=ends), config.device_memory)
+    beside.demand(expected, ends=ends)  # refused before anything is written
     staging = _staging(
         _target(path, config, share), sum(expected), lambda: _layers(reader, model, experts)
     )
@@ -94,43 +93,27 @@ class _Beside:
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig, experts: Interval) -> None:
         model, dtype = checkpoint.config, activation_dtype(config.precision)
         self._runtime = private_bytes() + RESERVE_BYTES
-        pages, kept = count_pages(model, dtype, config), kept_dtype(config, dtype)
-        self._kv = pages * _page_bytes(model, config, kept)
         rows = config.max_batch_tokens
-        gathered = gathered_bytes(
-            model.shape,
-            kv=pages * _page_bytes(model, config, dtype),
-            tokens=model.context_length,
-            item_bytes=dtype.itemsize,
-        )
-        if kept != dtype:  # keys or values as they are kept, beside both as they are computed with
-            gathered += gathered * kept.itemsize // (2 * dtype.itemsize)
-        self._activations = gathered + activation_bytes(
+        self._activations = activation_bytes(
             model.shape,
             _whole(model, experts),
             rows=rows,
             logit_rows=rows if checkpoint.has_end else 0,
             item_bytes=dtype.itemsize,
         )
+        self._ways = tuple(ways_of(model, dtype, config))
+        self._limit = config.device_memory
 
     def demand(self, layers: Sequence[int], *, ends: int) -> Demand:
-        return Demand(
+        """Raises ``PlanImpossible``."""
+        demand = Demand(
             layers=tuple(layers),
             ends=ends,
-            kv=self._kv,
+            kv=0,
             activations=self._activations,
             runtime=self._runtime,
         )
-
-
-def _page_bytes(model: ModelConfig, config: EngineConfig, kept: torch.dtype) -> int:
-    return page_bytes(
-        layers=model.layers,
-        kv_heads=model.kv_heads,
-        head_dim=model.head_dim,
-        page_size=config.page_size,
-        kept=kept,
-    )
+        return with_keys(demand, self._ways, self._limit)
 
 
 def _expected_layers(model: ModelConfig, config: EngineConfig, experts: Interval) -> list[int]:

@@ -1,0 +1,95 @@
+"""The ways of ``plan/keys.py`` as a rank has them, and the cache of the one that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from banyan.engine.config import EngineConfig, ModelConfig
+from banyan.engine.kv import PagedKV, count_pages, kept_dtype, page_bytes
+from banyan.engine.stream.direct import rounded
+from banyan.engine.stream.disk_pages import DiskPages, buffer_bytes
+from banyan.engine.stream.kv import StreamedKV
+from banyan.engine.stream.lanes import Lanes
+from banyan.engine.stream.thread_lane import threads
+from banyan.plan.budget import KvKind, KvWay
+from banyan.plan.keys import kv_ways
+
+KEPT: Final[dict[KvKind, torch.dtype]] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "int8": torch.int8,
+}
+KINDS: Final = {dtype: kind for kind, dtype in KEPT.items()}
+
+
+def ways_of(model: ModelConfig, dtype: torch.dtype, config: EngineConfig) -> Iterator[KvWay]:
+    """What a rank within a budget may do with the pages that ``config`` asks for. ``model`` is its
+    own share. Raises as ``count_pages``."""
+    kept, on_card = kept_dtype(config, dtype), config.device != "cpu"
+    widest = _layer_page_bytes(model, config, max(kept, dtype, key=lambda each: each.itemsize))
+    return kv_ways(
+        model.shape,
+        computed=KINDS[dtype],
+        chosen=None if config.kv_precision == "auto" else KINDS[kept],
+        pages=count_pages(model, dtype, config),
+        page_tokens=config.page_size,
+        tokens=model.context_length,
+        record=int if on_card else rounded,
+        buffers=0 if on_card else 2 * buffer_bytes(widest),
+    )
+
+
+def make_cache(
+    model: ModelConfig,
+    dtype: torch.dtype,
+    config: EngineConfig,
+    pages: int,
+    way: KvWay | None = None,
+) -> PagedKV | StreamedKV:
+    """The KV cache of a model or of a rank's share of one, in the way that its budget has chosen.
+    Raises ``EngineFailed`` where the disk has no room for it."""
+    kept = kept_dtype(config, dtype) if way is None else KEPT[way.kept]
+    device = torch.device(config.device)
+    if way is None or not way.far:
+        return PagedKV(
+            layers=model.layers,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            pages=pages,
+            page_size=config.page_size,
+            dtype=dtype,
+            kept=kept,
+            device=device,
+        )
+    on_card = config.device != "cpu"
+    return StreamedKV(
+        layers=model.layers,
+        kv_heads=model.kv_heads,
+        head_dim=model.head_dim,
+        pages=pages,
+        page_size=config.page_size,
+        dtype=dtype,
+        kept=kept,
+        device=device,
+        far=None if on_card else _on_disk(model, config, pages, kept),
+        lanes=Lanes.of(device) if on_card else threads(),
+    )
+
+
+def _on_disk(model: ModelConfig, config: EngineConfig, pages: int, kept: torch.dtype) -> DiskPages:
+    one = _layer_page_bytes(model, config, kept)
+    return DiskPages(Path(config.staging), layers=model.layers, pages=pages, page_bytes=one)
+
+
+def _layer_page_bytes(model: ModelConfig, config: EngineConfig, kept: torch.dtype) -> int:
+    return page_bytes(
+        layers=1,
+        kv_heads=model.kv_heads,
+        head_dim=model.head_dim,
+        page_size=config.page_size,
+        kept=kept,
+    )
