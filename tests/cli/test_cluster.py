@@ -156,6 +156,17 @@ def test_serve_says_what_to_type_on_the_others(run: Runner, spreading: FakeApp) 
     assert "banyan join 10.0.0.1:7946 --token seven-trees --tls" in shown.err
 
 
+def test_how_many_copies_stages_and_ranks_is_handed_on(run: Runner, spreading: FakeApp) -> None:
+    for command in (["serve", "tiny"], ["up"]):
+        numbers = ["--tp", "2", "--pp", "3", "--replicas", "4", "--objective", "throughput"]
+        assert run(*command, "--workers", "1", *numbers).code == 0
+        _, options = spreading.spread_models[-1]
+        assert (options.tp, options.pp, options.replicas) == (2, 3, 4)
+        assert options.objective == "throughput"
+    shown = run("serve", "tiny", "--workers", "1", "--objective", "speed")
+    is_refused(shown, "'speed' is not a objective", "throughput, ttft, itl")
+
+
 def test_without_tls_the_line_has_none(run: Runner, spreading: FakeApp) -> None:
     shown = run("serve", "tiny", "--workers", "1")
     assert not spreading.spread_models[0][1].tls
@@ -201,6 +212,7 @@ def test_what_is_said_twice_about_machines_is_refused(
         ("--algorithm", "tree"),
         ("--payload", "int8"),
         ("--layout", "pp"),
+        ("--replicas", "2"),
     ],
     ids=lambda idle: idle[0],
 )

@@ -69,7 +69,8 @@ class Replicas:
 
     def status(self) -> ClusterStatus:
         """Who is here, how they are, and what the engines have measured."""
-        found, engines = self._head.status(), self._engines
+        engines = self._engines  # before the replicas are looked at, which are there first
+        found = self._head.status()
         stats = [engine.stats for engine in engines] or [None] * len(found.replicas)
         pairs = list(zip(found.replicas, stats, strict=True))
         told = replace(
