@@ -85,6 +85,20 @@ def test_who_computes_what_is_shown_for_stages_too(open_console: OpenConsole) ->
     expect(page.locator(".page-head")).to_contain_text("lie on 2 stages")
 
 
+def test_replicas_are_told_apart(open_console: OpenConsole) -> None:
+    alone = cluster_states.of(1)
+    (head,) = alone.hosts
+    copies = [replace(rank, replica=1) for rank in head.ranks]
+    attic = replace(head, name="attic-1", ranks=tuple(copies))
+    status = replace(alone, hosts=(head, attic), expected_hosts=2, layout="2 replicas", options=())
+    _, page = opened(open_console, Shop(cluster=status))
+    expect(page.locator(".page-head")).to_contain_text("2 replicas share the requests. All 30")
+    expect(page.locator(".split-layers")).to_have_text(
+        ["Replica 0 · Layers 1–30", "Replica 1 · Layers 1–30"]
+    )
+    expect(page.locator(".rank-name")).to_have_text(["rank 0", "rank 1.0"])
+
+
 def test_the_layouts_that_were_weighed_are_told_with_why_not(open_console: OpenConsole) -> None:
     status = replace(cluster_states.of(1, 1), assumed=("the link head - attic-1",))
     _, page = opened(open_console, Shop(cluster=status))

@@ -119,7 +119,7 @@ def test_ranks_spin_only_where_each_has_its_cores_for_itself(
     monkeypatch.setattr(seat, "available_cores", lambda: cores)
     shape = ModelShape(layers=1, hidden=64, ffn=512, heads=8, kv_heads=8, head_dim=8, vocab=512)
     members = [
-        Member(rank=rank, host=host, address="127.0.0.1", port=1)
+        Member(rank=rank, host=host, address="127.0.0.1", port=1, sharers=hosts[host])
         for rank, host in enumerate(host for host, count in enumerate(hosts) for _ in range(count))
     ]
     formation = Formation(

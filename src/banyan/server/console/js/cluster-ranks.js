@@ -31,13 +31,18 @@ function memoryBar(host) {
   );
 }
 
+/** Each replica counts its ranks from 0. */
+function nameOf({ replica, rank }) {
+  return replica ? `${replica}.${rank}` : rank;
+}
+
 function rankRow(rank, host) {
   const inside = el("span.bar-fill");
   inside.style.width = share(rank.rss_bytes, host.memory_bytes);
   return el(
     "li.rank",
     {},
-    el("span.rank-name", {}, t("cluster.rank", { n: rank.rank })),
+    el("span.rank-name", {}, t("cluster.rank", { n: nameOf(rank) })),
     el("span.rank-device.muted", {}, rank.device),
     el(
       "span.rank-state",

@@ -110,7 +110,7 @@ function clusterView(root) {
 
 /** What of a host does not change from one look to the next. */
 function withoutVitals({ name, ranks }) {
-  return { name, ranks: ranks.map(({ rank, share }) => ({ rank, share })) };
+  return { name, ranks: ranks.map(({ replica, rank, share }) => ({ replica, rank, share })) };
 }
 
 function mount(root) {

@@ -156,6 +156,8 @@ export const CLUSTER_WORDS = {
   "cluster.options.reason": ["Because", "原因"],
   "cluster.options.best": ["The fastest of them.", "其中最快。"],
   "cluster.options.used": ["in use", "使用中"],
+  "cluster.replica": ["Replica {n}", "副本 {n}"],
+  "cluster.split.copies": ["{n} replicas share the requests.", "{n} 个副本分担请求。"],
   "cluster.split.title": ["Who computes what", "任务划分"],
   "cluster.split.none": ["Known once all machines are here.", "机器到齐后可见。"],
   "cluster.split.one": ["All {layers} layers run on {ranks} rank.", "全部 {layers} 层由 {ranks} 个进程计算。"],
