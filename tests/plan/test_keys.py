@@ -9,13 +9,13 @@ from tests.plan.beds import B1, GPT3
 
 from banyan.core.errors import PlanImpossible
 from banyan.plan.budget import Demand, KvWay, Pace, fit, with_keys
-from banyan.plan.keys import kv_ways
+from banyan.plan.keys import KvRates, kv_ways
 
 MIB = 1 << 20
 PACE = Pace(copy_bandwidth=1e9, layer_s=1e-3)
 
 
-def ways(shape=B1, *, computed="bf16", chosen=None, pages=640) -> list[KvWay]:
+def ways(shape=B1, *, computed="bf16", chosen=None, pages=640, rates=None) -> list[KvWay]:
     return list(
         kv_ways(
             shape,
@@ -26,6 +26,7 @@ def ways(shape=B1, *, computed="bf16", chosen=None, pages=640) -> list[KvWay]:
             tokens=2048,
             record=lambda size: -(-size // 4096) * 4096,
             buffers=2 * MIB,
+            rates=rates,
         )
     )
 
@@ -54,6 +55,15 @@ def test_reading_int8_needs_room_for_what_is_kept_beside_what_is_computed_with()
     assert int8.gathered == stay.gathered + stay.gathered // 4
 
 
+@pytest.mark.parametrize(("copied", "words"), [(12e9, "read on"), (55e9, "copied to")])
+def test_a_card_decodes_where_its_keys_live_if_that_is_faster_than_their_way(copied, words) -> None:
+    found = ways(rates=KvRates(copied=copied, attended=30e9))
+    assert [way.on_host for way in found] == [False, False, copied < 30e9]
+    assert words in found[-1].words
+    assert "30.0 GB/s" in found[-1].words
+    assert f"{copied / 1e9:.1f} GB/s" in found[-1].words
+
+
 def demand(layer: int = 100 * MIB) -> Demand:
     return Demand(layers=(layer,) * 22, ends=50 * MIB, kv=0, activations=20 * MIB)
 
@@ -72,13 +82,13 @@ def test_a_budget_gets_the_first_way_that_leaves_room_for_two_layers_and_says_wh
     limit = least(int8) - MIB
     found = fit(with_keys(demand(), ways(), limit), limit, PACE)
     assert found.demand.way == streamed
-    assert "keys and values in int8, 2 layers at a time of" in found.words
+    assert "keys and values in int8, 2 layers of" in found.words
     assert "with keys and values in int8 1 MiB would be missing" in found.words
 
 
 def test_where_no_way_fits_the_sum_of_the_least_is_shown() -> None:
     streamed = ways()[-1]
-    with pytest.raises(PlanImpossible, match=r"2 layers at a time of \d+ MiB 13 MiB"):
+    with pytest.raises(PlanImpossible, match=r"2 layers of \d+ MiB at a time, 13 MiB"):
         with_keys(demand(), ways(), least(streamed) - 1)
 
 

@@ -29,17 +29,24 @@ PASSES: Final = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KvWay:
     """A way to hold keys and values, which are kept as ``kept``. Bytes: ``near`` on the device,
-    ``gathered`` by attention at a time, ``far`` where layers come from in turn (0: all stay)."""
+    ``gathered`` by attention at a time, ``far`` where layers come from in turn (0: all stay).
+    ``on_host``: decoding attends to them there, on the processor; ``reason``: why it does or not.
+    """
 
     kept: KvKind
     near: int
     gathered: int
     far: int = 0
+    on_host: bool = False
+    reason: str = ""
 
     @property
     def words(self) -> str:
         kept = f"keys and values in {self.kept}"
-        return f"{kept}, {KV_SLOTS} layers at a time of {_mib(self.far)}" if self.far else kept
+        if not self.far:
+            return kept
+        reason = f", {self.reason}" if self.reason else ""
+        return f"{kept}, {KV_SLOTS} layers of {_mib(self.far)} at a time{reason},"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.paged import piece
 from tests.engine.stream.late_lanes import late_lanes
+from tests.engine.stream.texts import PAGE, PAGES, Texts
 
 from banyan.core.errors import EngineFailed
-from banyan.engine.batch import Batch, Span
+from banyan.engine.batch import Batch
 from banyan.engine.kv import PagedKV, page_bytes
 from banyan.engine.stream.direct import DirectFile
 from banyan.engine.stream.disk_pages import DiskPages
@@ -25,7 +25,7 @@ from banyan.engine.stream.kv import StreamedKV
 from banyan.engine.stream.lanes import Lanes
 from banyan.engine.stream.thread_lane import threads
 
-PAGE, PAGES, HEADS, KV_HEADS, WIDTH = 4, 40, 4, 2, 8
+HEADS, KV_HEADS, WIDTH = 4, 2, 8
 CPU = torch.device("cpu")
 SIZES = {
     "kv_heads": KV_HEADS,
@@ -35,49 +35,6 @@ SIZES = {
     "dtype": torch.float32,
     "device": CPU,
 }
-
-
-class Texts:
-    """Sequences that grow by random pieces; they end, and others get their pages."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-        self._free = list(range(PAGES))
-        self._random.shuffle(self._free)
-        self._lengths: dict[int, int] = {}
-        self._pages: dict[int, list[int]] = {}
-        self._next = 0
-
-    def batch(self) -> Batch:
-        """Some sequences, new ones among them, with one or several new tokens each."""
-        for number in [n for n in self._lengths if self._random.random() < 0.2]:
-            self._free += self._pages.pop(number)
-            del self._lengths[number]
-        while not self._lengths or (len(self._lengths) < 4 and self._random.random() < 0.5):
-            self._lengths[self._next], self._pages[self._next] = 0, []
-            self._next += 1
-        spans, rows, positions = [], 0, []
-        for number in self._random.sample(list(self._lengths), len(self._lengths)):
-            length = self._random.choice([1, 1, 2, 7])
-            context = self._lengths[number] + length
-            more = -(-context // PAGE) - len(self._pages[number])
-            if more > len(self._free):
-                continue
-            self._pages[number] += [self._free.pop() for _ in range(more)]
-            pages = tuple(self._pages[number])
-            spans.append(
-                Span(sequence_id=number, start=rows, length=length, context=context, pages=pages)
-            )
-            positions += range(self._lengths[number], context)
-            self._lengths[number] = context
-            rows += length
-        return Batch(
-            id=0,
-            tokens=torch.zeros(rows, dtype=torch.int64),
-            positions=torch.tensor(positions, dtype=torch.int64),
-            spans=tuple(spans),
-            logit_rows=torch.empty(0, dtype=torch.int64),
-        )
 
 
 def attend_alike(streamed: StreamedKV, seed: int, steps: int, kept: torch.dtype) -> None:

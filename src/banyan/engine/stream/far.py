@@ -35,7 +35,8 @@ class FarPages(Protocol):
 
 
 class HostPages:
-    """``FarPages`` in the host's memory, pinned where ``device`` is a card."""
+    """``FarPages`` in the host's memory, pinned where ``device`` is a card. ``pools`` are the keys
+    and the values of each layer."""
 
     def __init__(
         self, layers: int, shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device
@@ -43,22 +44,20 @@ class HostPages:
         half = pool_bytes(shape, kept)
         memory = host_memory(2 * layers * half, device)
         self.size_bytes = 2 * layers * half
-        self._layers = [
-            tuple(
-                plane
-                for part in both.split(half)
-                for plane in pool_over(part, shape, kept, dtype).planes
-            )
-            for both in memory.data.split(2 * half)
-        ]
+        halves = [pool_over(part, shape, kept, dtype) for part in memory.data.split(half)]
+        self.pools = list(zip(halves[::2], halves[1::2], strict=True))
 
     def read(self, layer: int, run: slice, near: Planes) -> None:
-        for target, source in zip(near, self._layers[layer], strict=True):
+        for target, source in zip(near, self._planes(layer), strict=True):
             target[run].copy_(source[run], non_blocking=True)
 
     def write(self, layer: int, run: slice, near: Planes) -> None:
-        for target, source in zip(self._layers[layer], near, strict=True):
+        for target, source in zip(self._planes(layer), near, strict=True):
             target[run].copy_(source[run], non_blocking=True)
 
     def close(self) -> None:
         """Its memory goes with it."""
+
+    def _planes(self, layer: int) -> Planes:
+        keys, values = self.pools[layer]
+        return (*keys.planes, *values.planes)

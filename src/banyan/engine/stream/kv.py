@@ -88,6 +88,14 @@ class StreamedKV:
         """What has come to the device so far."""
         return self._visits.brought_bytes
 
+    def settle(self, layer: int) -> None:
+        """Wait until what was added to the layer is where it lives."""
+        self._visits.settle(layer)
+
+    def forget(self, layer: int, batch: Batch) -> None:
+        """The pages that the batch has added to were changed where they live."""
+        self._visits.forget(layer, batch)
+
     def close(self) -> None:
         """End the lanes after what they were asked for; of no effect the second time."""
         self._lanes.close()
@@ -135,6 +143,16 @@ class _Visits:
         for run in moves.runs:
             self._lanes.outward.do(partial(self._far.write, layer, run, slot.planes))
         self._written[layer] = self._lanes.outward.mark()
+
+    def settle(self, layer: int) -> None:
+        """See ``StreamedKV``."""
+        self._written[layer].reach()
+
+    def forget(self, layer: int, batch: Batch) -> None:
+        """See ``StreamedKV``."""
+        for slot in self._slots:
+            if slot.holds == layer:
+                slot.present -= self._moved(batch).added
 
     def _moved(self, batch: Batch) -> _Moves:
         """Which pages a batch needs and changes, the same in every layer."""

@@ -12,7 +12,9 @@ from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.kv import PagedKV, count_pages, kept_dtype, page_bytes
 from banyan.engine.stream.direct import rounded
 from banyan.engine.stream.disk_pages import DiskPages, buffer_bytes
+from banyan.engine.stream.hosted_kv import HostedKV
 from banyan.engine.stream.kv import StreamedKV
+from banyan.engine.stream.kv_rates import measure_rates
 from banyan.engine.stream.lanes import Lanes
 from banyan.engine.stream.thread_lane import threads
 from banyan.plan.budget import KvKind, KvWay
@@ -40,6 +42,7 @@ def ways_of(model: ModelConfig, dtype: torch.dtype, config: EngineConfig) -> Ite
         tokens=model.context_length,
         record=int if on_card else rounded,
         buffers=0 if on_card else 2 * buffer_bytes(widest),
+        rates=measure_rates(model, config, dtype) if on_card else None,
     )
 
 
@@ -49,7 +52,7 @@ def make_cache(
     config: EngineConfig,
     pages: int,
     way: KvWay | None = None,
-) -> PagedKV | StreamedKV:
+) -> PagedKV | StreamedKV | HostedKV:
     """The KV cache of a model or of a rank's share of one, in the way that its budget has chosen.
     Raises ``EngineFailed`` where the disk has no room for it."""
     kept = kept_dtype(config, dtype) if way is None else KEPT[way.kept]
@@ -66,6 +69,18 @@ def make_cache(
             device=device,
         )
     on_card = config.device != "cpu"
+    if way.on_host:
+        return HostedKV(
+            layers=model.layers,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            pages=pages,
+            page_size=config.page_size,
+            dtype=dtype,
+            kept=kept,
+            device=device,
+            lanes=Lanes.of(device),
+        )
     return StreamedKV(
         layers=model.layers,
         kv_heads=model.kv_heads,
