@@ -226,6 +226,9 @@ def test_only_the_hosts_of_the_hosts_file_may_join_and_the_missing_ones_are_name
         cluster.join("attic")
         cluster.form()
         assert cluster.head.awaited == ""
+        group = cluster.replica.group
+        assert group is not None
+        assert [guest.report.name for guest in group.guests] == ["attic", "cellar"]
 
 
 def test_while_hosts_are_missing_forming_waits_and_can_be_given_up(tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ class Head:
     # Who stands where
 
     def _gathered(self, context: Context) -> tuple[Guest, ...]:
-        """All hosts, once they are here at the same time."""
+        """All hosts, once they are here at the same time: in the order of their names in the hosts
+        file, or else as they came."""
         found: tuple[Guest, ...] = ()
 
         def are_here() -> bool:
@@ -230,7 +231,12 @@ class Head:
             return len(found) >= self.settings.hosts
 
         self._around.wait(are_here, context)
-        return found
+        names = self.settings.names
+        return (
+            tuple(sorted(found, key=lambda guest: names.index(guest.report.name)))
+            if names
+            else found
+        )
 
     def _dealt(
         self,
