@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.cluster.toys import CONFIG, Toys, toys, use_toy_ranks, wait_until
+from tests.engine.comm.certificates import pem
 
 from banyan.core.context import Context
 from banyan.core.errors import BanyanError, ClusterDown, DeadlineExceeded, PlanImpossible
@@ -177,4 +178,22 @@ def test_while_hosts_are_missing_nothing_is_dealt_and_calls_say_so(tmp_path: Pat
         with pytest.raises(DeadlineExceeded):
             engine.wait_ready(Context(deadline=time.monotonic() + 0.2))
         assert engine.status().state == "forming"
+        engine.close()
+
+
+def test_calls_and_the_survey_cross_hosts_encrypted_where_all_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_toy_ranks(monkeypatch)
+    with toys(tmp_path, hosts=1, replicas=2, pem=pem()) as two:
+        two.join("attic", tls=True)
+        engine = Replicas(two.path, "toy", CONFIG, two.head)
+        engine.wait_ready(Context(deadline=time.monotonic() + LOAD_S))
+        with closing(Writing(engine)):
+            assert write(engine).split()[-1] in (group_of(two, 0), group_of(two, 1))
+            with closing(Writing(engine)):
+                assert [engine._routing.outstanding(number) > 0 for number in (0, 1)] == [True] * 2
+        facts = engine.status().facts
+        assert facts is not None
+        assert facts.links[0][1].is_measured
         engine.close()
