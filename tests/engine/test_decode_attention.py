@@ -14,13 +14,14 @@ from banyan.engine.decode_attention import (
     plan_in_place,
     plan_padded,
 )
-from banyan.engine.pools import DensePool
+from banyan.engine.pools import DensePool, Pool, Shape, make_pool
 
 PAGE, PAGES = 4, 64
 CPU = torch.device("cpu")
 
 needs_kernel = pytest.mark.skipif(
-    not can_read_in_place(torch.bfloat16, CPU, 64), reason="needs a C compiler and AVX-512 BF16"
+    not can_read_in_place(torch.bfloat16, torch.bfloat16, CPU, 64),
+    reason="needs a C compiler and AVX-512 BF16",
 )
 
 
@@ -38,6 +39,12 @@ def spans_of(contexts: list[int]) -> list[Span]:
     ]
 
 
+def filled(rows: torch.Tensor, shape: Shape, kept: torch.dtype, dtype: torch.dtype) -> Pool:
+    pool = make_pool(shape, kept, dtype, CPU)
+    pool.put(torch.arange(PAGES * PAGE), rows)
+    return pool
+
+
 @needs_kernel
 @settings(deadline=None)
 @given(
@@ -47,14 +54,16 @@ def spans_of(contexts: list[int]) -> list[Span]:
     width=st.sampled_from([32, 64, 96, 128]),
     window=st.none() | st.integers(1, 70),
     threads=st.integers(1, 3),
+    kept=st.sampled_from([torch.bfloat16, torch.int8]),
 )
-def test_both_ways_attend_alike(contexts, kv_heads, queries, width, window, threads):
+def test_both_ways_attend_alike(contexts, kv_heads, queries, width, window, threads, kept):
     generator = torch.Generator().manual_seed(2)
     spans, scale = spans_of(contexts), width**-0.5
     q = torch.randn(len(spans), kv_heads * queries, width, generator=generator).bfloat16()
-    numbers = torch.randn(2, PAGES, PAGE, kv_heads, width, generator=generator).bfloat16()
-    keys, values = (DensePool(part, torch.bfloat16) for part in numbers)
-    wide_keys, wide_values = (DensePool(part, torch.float32) for part in numbers)
+    numbers = torch.randn(2, PAGES * PAGE, kv_heads, width, generator=generator).bfloat16()
+    shape = (PAGES, PAGE, kv_heads, width)
+    keys, values = (filled(part, shape, kept, torch.bfloat16) for part in numbers)
+    wide_keys, wide_values = (filled(part, shape, kept, torch.float32) for part in numbers)
     [ours] = plan_in_place(spans, page_size=PAGE, window=window)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -82,6 +91,10 @@ def test_scores_of_any_size_give_a_softmax_without_overflow():
 
 
 def test_it_is_for_bf16_heads_of_whole_vectors_on_the_cpu():
-    assert not can_read_in_place(torch.float32, CPU, 64)
-    assert not can_read_in_place(torch.bfloat16, CPU, 80)
-    assert not can_read_in_place(torch.bfloat16, torch.device("cuda"), 64)
+    bf16, card = torch.bfloat16, torch.device("cuda")
+    assert not can_read_in_place(torch.float32, torch.float32, CPU, 64)
+    assert not can_read_in_place(torch.float32, torch.int8, CPU, 64)
+    assert not can_read_in_place(bf16, torch.float32, CPU, 64)
+    assert not can_read_in_place(bf16, bf16, CPU, 80)
+    assert not can_read_in_place(bf16, torch.int8, CPU, 544)
+    assert not can_read_in_place(bf16, bf16, card, 64)

@@ -21,6 +21,8 @@ from banyan.engine.pools import Pool
 
 NATIVE_WIDTH: Final = 32
 """Our kernel takes heads of so many numbers, and multiples."""
+MOST_WIDTH: Final = 512
+NATIVE_KEPT: Final = (torch.bfloat16, torch.int8)
 
 
 class DecodeGroup(Protocol):
@@ -50,14 +52,17 @@ class InPlace:
             raise RuntimeError("this group is planned for a kernel that is not here")
         q = q.contiguous()
         count, heads, width = q.shape
-        (numbers,), (others,) = keys.planes, values.planes
-        kv_heads = numbers.shape[2]
+        numbers, *scales = (plane.data_ptr() for plane in keys.planes)
+        others, *other_scales = (plane.data_ptr() for plane in values.planes)
+        kv_heads = keys.planes[0].shape[2]
         scores = torch.empty(len(self.slots) * heads, dtype=torch.float32)
         out = torch.empty_like(q)
         run(
             q.data_ptr(),
-            numbers.data_ptr(),
-            others.data_ptr(),
+            numbers,
+            others,
+            *(scales or [None]),
+            *(other_scales or [None]),
             self.slots.data_ptr(),
             self.bounds.data_ptr(),
             scores.data_ptr(),
@@ -94,10 +99,13 @@ class Padded:
         return out.reshape(count, heads, width)
 
 
-def can_read_in_place(dtype: torch.dtype, device: torch.device, head_dim: int) -> bool:
-    """Whether our kernel is here and takes such keys and values."""
-    fits = dtype == torch.bfloat16 and device.type == "cpu" and head_dim % NATIVE_WIDTH == 0
-    return fits and kernel("attend_decodes") is not None
+def can_read_in_place(
+    dtype: torch.dtype, kept: torch.dtype, device: torch.device, head_dim: int
+) -> bool:
+    """Whether our kernel is here and takes such queries, and keys and values kept so."""
+    fits = dtype == torch.bfloat16 and kept in NATIVE_KEPT and device.type == "cpu"
+    wide = head_dim % NATIVE_WIDTH == 0 and head_dim <= MOST_WIDTH
+    return fits and wide and kernel("attend_decodes") is not None
 
 
 def plan_in_place(

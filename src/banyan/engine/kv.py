@@ -147,7 +147,7 @@ class Plans:
         self._page_size = page_size
         self._dtype = dtype
         self._device = device
-        self._in_place = kept == dtype and can_read_in_place(dtype, device, head_dim)
+        self._in_place = can_read_in_place(dtype, kept, device, head_dim)
         self._made: WeakKeyDictionary[Batch, dict[int | None, AttentionPlan]] = WeakKeyDictionary()
 
     def of(self, batch: Batch, window: int | None) -> AttentionPlan:

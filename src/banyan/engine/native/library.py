@@ -34,7 +34,7 @@ Signature = tuple[type, ...]
 _address, _size, _threads = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint
 SIGNATURES: Final[dict[str, Signature]] = {
     "four_bit_multiply": (*[_address] * 6, *[_size] * 3, _threads),
-    "attend_decodes": (*[_address] * 7, *[_size] * 4, ctypes.c_float, _threads),
+    "attend_decodes": (*[_address] * 9, *[_size] * 4, ctypes.c_float, _threads),
     "rms_norm": (*[_address] * 4, *[_size] * 2, _threads),
     "add_to_stream": (*[_address] * 2, *[_size] * 2, _threads),
     "silu_gate": (*[_address] * 2, *[_size] * 2, _threads),
