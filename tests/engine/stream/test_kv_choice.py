@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +15,12 @@ import torch
 from tests.engine.paged import paged_logits
 from tests.engine.ranks import anywhere
 from tests.engine.seated import seated_engine
-from tests.engine.toy import write_toy
-from tests.engine.watched import all_at_once, write
+from tests.engine.toy import wait_until, write_toy
+from tests.engine.watched import GREEDY, all_at_once, write
 
+from banyan.core.context import Context
+from banyan.core.errors import Cancelled
+from banyan.core.events import TokenReady
 from banyan.core.layout import Interval, Layout, Stage
 from banyan.engine.checkpoint import open_checkpoint
 from banyan.engine.config import EngineConfig
@@ -112,6 +118,37 @@ def test_requests_together_write_the_same_and_closing_leaves_no_thread(deep, tmp
         assert not THREADS & {thread.name for thread in threading.enumerate()}
     assert texts[0] == texts[1]
     assert not list(tmp_path.glob("kv-*"))
+
+
+def test_cancelled_and_preempted_requests_leave_the_others_as_they_are(deep, choose):
+    config = choose("fp32", "int8").resolve()
+    alone = Engine.load(deep, replace(config, device_memory=0))
+    expected = [write(alone, prompt) for prompt in PROMPTS]
+    alone.close()
+    page = 2 * 6 * 4 * 2 * (8 + 2)
+    engine = Engine.load(deep, replace(config, kv_cache_bytes=40 * page))
+    choice = random.Random(5)
+
+    def ask(number: int, tokens: int | None) -> str:
+        """The whole text, or (``tokens``) a request that is given up after so many."""
+        context, text = Context(), ""
+        for count, event in enumerate(engine.complete(PROMPTS[number], GREEDY, context)):
+            if count == tokens:
+                context.cancel.set()
+            text += event.text if isinstance(event, TokenReady) else ""
+        return text
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [(choice.randrange(4), choice.choice([None, 0, 2, 7])) for _ in range(32)]
+        found = [pool.submit(ask, *each) for each in asked]
+        for (number, tokens), answer in zip(asked, found, strict=True):
+            if tokens is None:
+                assert answer.result() == expected[number]
+            else:
+                with suppress(Cancelled):  # unless it had ended by itself
+                    answer.result()
+    wait_until(lambda: engine.stats.pages_free == engine.stats.pages_total == 40)
+    engine.close()
 
 
 def test_a_pipeline_of_groups_writes_the_same_text(deep, choose):
