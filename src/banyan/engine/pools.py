@@ -104,19 +104,27 @@ def make_pool(shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch
 
 
 def pool_over(memory: Tensor, shape: Shape, kept: torch.dtype, dtype: torch.dtype) -> Pool:
-    """A pool whose planes are ``memory`` uint8 [pool_bytes], one after the other. Zeros in it are
-    what is read of slots that nothing was put to: what is masked must be finite."""
+    """A pool whose planes are ``memory`` uint8 [pool_bytes or more], one after the other. Zeros in
+    it are what is read of slots that nothing was put to: what is masked must be finite."""
     count = math.prod(shape) * kept.itemsize
     numbers = memory[:count].view(kept).view(shape)
     if kept != torch.int8:
         return DensePool(numbers, dtype)
-    scales = memory[count:].view(torch.bfloat16).view(*shape[:3], 1)
+    end = pool_bytes(shape, kept)
+    scales = memory[count:end].view(torch.bfloat16).view(*shape[:3], 1)
     return Int8Pool(numbers, scales, dtype)
 
 
 def pool_bytes(shape: Shape, kept: torch.dtype) -> int:
     """What a pool of this shape takes."""
     return math.prod(shape[:3]) * head_bytes(shape[3], kept)
+
+
+def plane_bytes(shape: Shape, kept: torch.dtype) -> tuple[int, ...]:
+    """What a page takes in each plane of such a pool."""
+    heads = shape[1] * shape[2]
+    numbers = heads * shape[3] * kept.itemsize
+    return (numbers, heads * SCALE_BYTES) if kept == torch.int8 else (numbers,)
 
 
 def head_bytes(head_dim: int, kept: torch.dtype) -> int:

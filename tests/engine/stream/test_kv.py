@@ -18,7 +18,8 @@ from tests.engine.stream.texts import PAGE, PAGES, Texts
 
 from banyan.core.errors import EngineFailed
 from banyan.engine.batch import Batch
-from banyan.engine.kv import PagedKV, page_bytes
+from banyan.engine.kv import PagedKV
+from banyan.engine.pools import plane_bytes
 from banyan.engine.stream.direct import DirectFile
 from banyan.engine.stream.disk_pages import DiskPages
 from banyan.engine.stream.kv import StreamedKV
@@ -55,8 +56,8 @@ def attend_both(streamed: StreamedKV, resident: PagedKV, batch: Batch) -> None:
 
 
 def on_disk(folder: Path, layers: int, kept: torch.dtype = torch.float32) -> StreamedKV:
-    one = page_bytes(layers=1, kv_heads=KV_HEADS, head_dim=WIDTH, page_size=PAGE, kept=kept)
-    far = DiskPages(folder, layers=layers, pages=PAGES, page_bytes=one)
+    planes = 2 * plane_bytes((PAGES, PAGE, KV_HEADS, WIDTH), kept)
+    far = DiskPages(folder, layers=layers, pages=PAGES, plane_bytes=planes)
     return StreamedKV(layers=layers, kept=kept, lanes=threads(), far=far, **SIZES)
 
 

@@ -1,8 +1,10 @@
 """DiskPages: keys and values in a file of their own, for a processor's ranks.
 
-A page of a layer is one record: its keys and values, with their scales, filled up to a multiple of
-4,096 bytes, so that it is read and written past the page cache (``direct.py``). The file has no
-name: nobody else opens it, and it goes with the process, however that ends.
+It is read and written past the page cache (``direct.py``), in multiples of 4,096 bytes. Planes
+whose pages are such multiples lie in the file as in memory, and are moved without a copy. What is
+left of a page (scales, or all of it where heads are few) is one record, filled up, put together in
+a buffer.
+The file has no name: nobody else opens it, and it goes with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from banyan.core.errors import EngineFailed
-from banyan.engine.stream.direct import DirectFile, aligned, bytes_of, rounded
+from banyan.engine.stream.direct import ALIGNMENT, DirectFile, aligned, bytes_of, rounded
 from banyan.engine.stream.far import Planes
 
 CHUNK_BYTES: Final = 1 << 20
@@ -26,17 +30,26 @@ _log = logging.getLogger(__name__)
 
 
 class DiskPages:
-    """``FarPages`` of ``layers`` in ``folder``. ``page_bytes`` are those of one layer.
+    """``FarPages`` of ``layers`` in ``folder``. ``plane_bytes`` are those of a page in each plane
+    of a layer, which begin at multiples of 4,096 bytes in memory, too.
 
     Raises ``EngineFailed`` where the disk has no room for all of them.
     """
 
-    def __init__(self, folder: Path, *, layers: int, pages: int, page_bytes: int) -> None:
-        self._record = rounded(page_bytes)
+    def __init__(
+        self, folder: Path, *, layers: int, pages: int, plane_bytes: Sequence[int]
+    ) -> None:
         self._pages = pages
-        self.size_bytes = layers * pages * self._record
+        self._plane_bytes = tuple(plane_bytes)
+        self._whole = [n for n, size in enumerate(plane_bytes) if size % ALIGNMENT == 0]
+        self._rest = [n for n, size in enumerate(plane_bytes) if size % ALIGNMENT]
+        rest = sum(self._plane_bytes[n] for n in self._rest)
+        self._record = rounded(rest) if rest else 0
+        self._page = sum(self._plane_bytes[n] for n in self._whole) + self._record
+        self.size_bytes = layers * pages * self._page
         self._file = _unnamed(folder, self.size_bytes)
-        self._inward, self._outward = (aligned(buffer_bytes(page_bytes)) for _ in range(2))
+        size = buffer_bytes(sum(plane_bytes))
+        self._inward, self._outward = (aligned(size) for _ in range(2))
         self._lost: set[tuple[int, int]] = set()
 
     def read(self, layer: int, run: slice, near: Planes) -> None:
@@ -46,51 +59,71 @@ class DiskPages:
                 "Keys and values of this request could not be written to the disk.",
                 remedy="Check the disk that streamed keys and values go to; then retry.",
             )
+        for offset, plane in self._runs(layer, run, near):
+            self._fill(plane, offset)
         for part in self._chunks(run):
             place = self._inward[: self._record * (part.stop - part.start)]
-            try:
-                count = self._file.read_into(bytes_of(place), self._offset(layer, part))
-            except OSError as error:
-                raise _unreadable(error.strerror) from None
-            if count < len(place):
-                raise _unreadable("the file ends before them")
-            for source, target in zip(self._records(place, near), near, strict=True):
-                target[part].copy_(source)
+            self._fill(place, self._offset(layer, part))
+            for n, source in zip(self._rest, self._records(place, near), strict=True):
+                near[n][part].copy_(source)
 
     def write(self, layer: int, run: slice, near: Planes) -> None:
         """See ``FarPages``."""
-        for part in self._chunks(run):
-            place = self._outward[: self._record * (part.stop - part.start)]
-            for target, source in zip(self._records(place, near), near, strict=True):
-                target.copy_(source[part])
-            written = {(layer, page) for page in range(part.start, part.stop)}
-            try:
+        written = {(layer, page) for page in range(run.start, run.stop)}
+        try:
+            for offset, plane in self._runs(layer, run, near):
+                self._file.write_from(bytes_of(plane), offset)
+            for part in self._chunks(run):
+                place = self._outward[: self._record * (part.stop - part.start)]
+                for n, target in zip(self._rest, self._records(place, near), strict=True):
+                    target.copy_(near[n][part])
                 self._file.write_from(bytes_of(place), self._offset(layer, part))
-                self._lost -= written
-            except OSError as error:
-                self._lost |= written
-                _log.error("Keys and values could not be written: %s", error.strerror)
+            self._lost -= written
+        except OSError as error:
+            self._lost |= written
+            _log.error("Keys and values could not be written: %s", error.strerror)
 
     def close(self) -> None:
         self._file.close()
 
+    def _fill(self, place: Tensor, offset: int) -> None:
+        try:
+            count = self._file.read_into(bytes_of(place), offset)
+        except OSError as error:
+            raise _unreadable(error.strerror) from None
+        if count < len(place):
+            raise _unreadable("the file ends before them")
+
+    def _runs(self, layer: int, run: slice, near: Planes) -> Iterator[tuple[int, Tensor]]:
+        """Of each whole plane the bytes of the run, and where they lie in the file."""
+        begin = layer * self._pages * self._page
+        for n in self._whole:
+            size = self._plane_bytes[n]
+            yield begin + run.start * size, near[n][run].view(torch.uint8).flatten()
+            begin += self._pages * size
+
     def _chunks(self, run: slice) -> list[slice]:
+        """As many pages at a time as there is room for their records."""
+        if not self._record:
+            return []
         step = len(self._inward) // self._record
         return [
             slice(begin, min(begin + step, run.stop)) for begin in range(run.start, run.stop, step)
         ]
 
     def _offset(self, layer: int, run: slice) -> int:
-        return (layer * self._pages + run.start) * self._record
+        """Of records, which lie behind the whole planes of their layer."""
+        whole = self._page - self._record
+        return self._pages * (layer * self._page + whole) + run.start * self._record
 
     def _records(self, place: Tensor, near: Planes) -> list[Tensor]:
         """The parts of the records in ``place`` that belong to each plane, as the plane has it."""
         records = place.view(-1, self._record)
         found, begin = [], 0
-        for plane in near:
-            end = begin + plane[0].nbytes
-            part = records[:, begin:end].view(plane.dtype)
-            found.append(part.unflatten(1, plane.shape[1:]))
+        for n in self._rest:
+            end = begin + self._plane_bytes[n]
+            part = records[:, begin:end].view(near[n].dtype)
+            found.append(part.unflatten(1, near[n].shape[1:]))
             begin = end
         return found
 

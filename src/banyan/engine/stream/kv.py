@@ -25,7 +25,8 @@ from torch import Tensor
 
 from banyan.engine.batch import Batch, Span
 from banyan.engine.kv import LayerPages, Plans
-from banyan.engine.pools import make_pool, pool_bytes
+from banyan.engine.pools import Pool, Shape, make_pool, pool_bytes, pool_over
+from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.far import FarPages, HostPages
 from banyan.engine.stream.lanes import PASSED, Lanes, Mark
 from banyan.plan.budget import KV_SLOTS
@@ -73,7 +74,7 @@ class StreamedKV:
         plans = Plans(page_size, head_dim, dtype, device, kept=kept)
         slots = []
         for _ in range(min(KV_SLOTS, layers)):
-            keys, values = (make_pool(shape, kept, dtype, device) for _ in range(2))
+            keys, values = (_visitors(shape, kept, dtype, device) for _ in range(2))
             planes = (*keys.planes, *values.planes)
             slots.append(_Slot(planes, LayerPages(keys, values, plans)))
         self._far = HostPages(layers, shape, kept, dtype, device) if far is None else far
@@ -100,6 +101,13 @@ class StreamedKV:
         """End the lanes after what they were asked for; of no effect the second time."""
         self._lanes.close()
         self._far.close()
+
+
+def _visitors(shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device) -> Pool:
+    """A pool that a disk can fill: a processor's is aligned."""
+    if device.type == "cpu":
+        return pool_over(aligned(pool_bytes(shape, kept)), shape, kept, dtype)
+    return make_pool(shape, kept, dtype, device)
 
 
 class _Visits:

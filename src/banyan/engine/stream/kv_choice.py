@@ -10,6 +10,7 @@ import torch
 
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.kv import PagedKV, count_pages, kept_dtype, page_bytes
+from banyan.engine.pools import plane_bytes
 from banyan.engine.stream.direct import rounded
 from banyan.engine.stream.disk_pages import DiskPages, buffer_bytes
 from banyan.engine.stream.hosted_kv import HostedKV
@@ -96,8 +97,9 @@ def make_cache(
 
 
 def _on_disk(model: ModelConfig, config: EngineConfig, pages: int, kept: torch.dtype) -> DiskPages:
-    one = _layer_page_bytes(model, config, kept)
-    return DiskPages(Path(config.staging), layers=model.layers, pages=pages, page_bytes=one)
+    shape = (pages, config.page_size, model.kv_heads, model.head_dim)
+    planes = 2 * plane_bytes(shape, kept)  # of keys, and of values
+    return DiskPages(Path(config.staging), layers=model.layers, pages=pages, plane_bytes=planes)
 
 
 def _layer_page_bytes(model: ModelConfig, config: EngineConfig, kept: torch.dtype) -> int:
