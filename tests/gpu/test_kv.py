@@ -71,6 +71,7 @@ def test_the_card_holds_what_was_counted() -> None:
         page_tokens=config.page_size,
         tokens=PAGES * PAGE,
         record=int,
+        scales_stay=False,
         buffers=0,
     )
     for way, cache in zip(ways, caches(torch.bfloat16), strict=False):

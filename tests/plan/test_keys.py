@@ -25,6 +25,7 @@ def ways(shape=B1, *, computed="bf16", chosen=None, pages=640, rates=None) -> li
             page_tokens=16,
             tokens=2048,
             record=lambda size: -(-size // 4096) * 4096,
+            scales_stay=True,
             buffers=2 * MIB,
             rates=rates,
         )
@@ -36,9 +37,9 @@ def test_they_stay_then_they_are_quantised_then_they_stream() -> None:
     assert [way.kept for way in (stay, int8, streamed)] == ["bf16", "int8", "int8"]
     assert stay.near == 4 * 64 * 2 * 22 * 640 * 16 * 2
     assert int8.near == 4 * 66 * 22 * 640 * 16 * 2
-    assert streamed.near == 2 * int8.near // 22 + 2 * MIB
-    page = 2 * 16 * 4 * 66  # filled up to whole blocks of the disk
-    assert streamed.far == 22 * 640 * (-(-page // 4096) * 4096)
+    scales = 4 * 2 * 2 * 22 * 640 * 16
+    assert streamed.near == 2 * int8.near // 22 + scales + 2 * MIB
+    assert streamed.far == int8.near - scales  # two blocks of the disk a page
     assert (stay.far, int8.far) == (0, 0)
 
 
@@ -88,7 +89,7 @@ def test_a_budget_gets_the_first_way_that_leaves_room_for_two_layers_and_says_wh
 
 def test_where_no_way_fits_the_sum_of_the_least_is_shown() -> None:
     streamed = ways()[-1]
-    with pytest.raises(PlanImpossible, match=r"2 layers of \d+ MiB at a time, 13 MiB"):
+    with pytest.raises(PlanImpossible, match=r"2 layers of \d+ MiB at a time, 16 MiB"):
         with_keys(demand(), ways(), least(streamed) - 1)
 
 

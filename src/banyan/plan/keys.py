@@ -50,13 +50,14 @@ def kv_ways(
     page_tokens: int,
     tokens: int,
     record: Callable[[int], int],
+    scales_stay: bool,
     buffers: int,
     rates: KvRates | None = None,
 ) -> Iterator[KvWay]:
     """``shape`` is the rank's own. ``computed``: in what attention computes; ``chosen``: in what
     keys and values are to be kept (None: int8 may be taken for it). ``tokens``: the longest
-    sequence. ``record``: what a page of a layer takes elsewhere, ``buffers``: what moving it takes
-    on the device; ``rates`` where that is a card."""
+    sequence. ``record``: what a page of a layer takes elsewhere, where ``scales_stay`` its numbers
+    alone; ``buffers``: what moving it takes on the device; ``rates`` where that is a card."""
     dense = pages * page_tokens * head_bytes(shape, computed) * shape.layers
     item = ITEM_BYTES[computed]
     gathered = gathered_bytes(shape, kv=dense, tokens=tokens, item_bytes=item)
@@ -65,11 +66,14 @@ def kv_ways(
         page = page_tokens * head_bytes(shape, kept)
         # Keys or values as they are kept, beside both as they are computed with.
         extra = 0 if kept == computed else gathered * ITEM_BYTES[kept] // (2 * item)
-        return KvWay(
-            kept=kept,
-            near=pages * page * KV_SLOTS + buffers if streams else pages * page * shape.layers,
-            gathered=gathered + extra,
-            far=pages * record(page) * shape.layers if streams else 0,
+        stays = KvWay(kept=kept, near=pages * page * shape.layers, gathered=gathered + extra)
+        if not streams:
+            return stays
+        scales = page_tokens * scale_bytes(shape, kept) if scales_stay else 0
+        return replace(
+            stays,
+            near=pages * (page * KV_SLOTS + scales * shape.layers) + buffers,
+            far=pages * record(page - scales) * shape.layers,
         )
 
     kinds: tuple[KvKind, ...] = (computed, "int8") if chosen is None else (chosen,)
@@ -84,5 +88,10 @@ def kv_ways(
 
 def head_bytes(shape: ModelShape, kept: KvKind) -> int:
     """Keys and values of one token in one layer, scales included."""
-    scale = SCALE_BYTES if kept == "int8" else 0
-    return 2 * shape.kv_heads * (shape.head_dim * ITEM_BYTES[kept] + scale)
+    numbers = 2 * shape.kv_heads * shape.head_dim * ITEM_BYTES[kept]
+    return numbers + scale_bytes(shape, kept)
+
+
+def scale_bytes(shape: ModelShape, kept: KvKind) -> int:
+    """Their scales alone."""
+    return 2 * shape.kv_heads * SCALE_BYTES if kept == "int8" else 0

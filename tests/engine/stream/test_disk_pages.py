@@ -35,12 +35,13 @@ def planes(heads: int, width: int, kept: torch.dtype) -> tuple[torch.Tensor, ...
     heads=st.integers(1, 3),
     width=st.sampled_from([2, 30, 256, 1024]),  # pages of planes of 4,096 bytes among them
     kept=st.sampled_from([torch.float32, torch.bfloat16, torch.int8]),
+    stay=st.sampled_from([(), (1,)]),
     writes=st.lists(st.tuples(st.integers(0, 2), runs), min_size=1, max_size=6),
 )
-def test_what_is_read_is_what_was_written_last(heads, width, kept, writes):
+def test_what_is_read_is_what_was_written_last(heads, width, kept, stay, writes):
     sizes = [plane[0].nbytes for plane in planes(heads, width, kept)]
     with TemporaryDirectory() as folder:
-        far = DiskPages(Path(folder), layers=3, pages=PAGES, plane_bytes=sizes)
+        far = DiskPages(Path(folder), layers=3, pages=PAGES, plane_bytes=sizes, stay=stay)
         expected = {}
         for layer, run in writes:
             source = planes(heads, width, kept)

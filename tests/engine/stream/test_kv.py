@@ -23,6 +23,7 @@ from banyan.engine.pools import plane_bytes
 from banyan.engine.stream.direct import DirectFile
 from banyan.engine.stream.disk_pages import DiskPages
 from banyan.engine.stream.kv import StreamedKV
+from banyan.engine.stream.kv_choice import SCALE_PLANES
 from banyan.engine.stream.lanes import Lanes
 from banyan.engine.stream.thread_lane import threads
 
@@ -57,7 +58,8 @@ def attend_both(streamed: StreamedKV, resident: PagedKV, batch: Batch) -> None:
 
 def on_disk(folder: Path, layers: int, kept: torch.dtype = torch.float32) -> StreamedKV:
     planes = 2 * plane_bytes((PAGES, PAGE, KV_HEADS, WIDTH), kept)
-    far = DiskPages(folder, layers=layers, pages=PAGES, plane_bytes=planes)
+    stay = SCALE_PLANES if kept == torch.int8 else ()
+    far = DiskPages(folder, layers=layers, pages=PAGES, plane_bytes=planes, stay=stay)
     return StreamedKV(layers=layers, kept=kept, lanes=threads(), far=far, **SIZES)
 
 

@@ -79,8 +79,8 @@ def test_a_rank_holds_what_was_counted_for_each_way(tiny, choose, precision, kep
         cache = make_cache(model.config, model.dtype, config, pages, way)
         seen.add(type(cache))
         if isinstance(cache, StreamedKV):
-            buffers = 2 * (1 << 20)
-            assert way.near - buffers <= cache.near_bytes <= way.near
+            rounding = 2 * (1 << 20)  # of buffers to whole records
+            assert way.near - rounding <= cache.near_bytes <= way.near
             assert cache.size_bytes == way.far
         else:
             pools: list[Pool] = [p for layer in cache.layers for p in (layer.keys, layer.values)]

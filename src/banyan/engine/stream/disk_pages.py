@@ -1,9 +1,9 @@
 """DiskPages: keys and values in a file of their own, for a processor's ranks.
 
 It is read and written past the page cache (``direct.py``), in multiples of 4,096 bytes. Planes
-whose pages are such multiples lie in the file as in memory, and are moved without a copy. What is
-left of a page (scales, or all of it where heads are few) is one record, filled up, put together in
-a buffer.
+whose pages are such multiples lie in the file as in memory, and are moved without a copy. Others,
+where heads are few, are filled up to one record for each page, put together in a buffer. Scales are
+too little for that: they stay in memory.
 The file has no name: nobody else opens it, and it goes with the process, however that ends.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,18 +31,26 @@ _log = logging.getLogger(__name__)
 
 class DiskPages:
     """``FarPages`` of ``layers`` in ``folder``. ``plane_bytes`` are those of a page in each plane
-    of a layer, which begin at multiples of 4,096 bytes in memory, too.
+    of a layer, which begin at multiples of 4,096 bytes in memory, too; planes ``stay`` in memory.
 
     Raises ``EngineFailed`` where the disk has no room for all of them.
     """
 
     def __init__(
-        self, folder: Path, *, layers: int, pages: int, plane_bytes: Sequence[int]
+        self,
+        folder: Path,
+        *,
+        layers: int,
+        pages: int,
+        plane_bytes: Sequence[int],
+        stay: Collection[int] = (),
     ) -> None:
         self._pages = pages
         self._plane_bytes = tuple(plane_bytes)
-        self._whole = [n for n, size in enumerate(plane_bytes) if size % ALIGNMENT == 0]
-        self._rest = [n for n, size in enumerate(plane_bytes) if size % ALIGNMENT]
+        moved = [n for n in range(len(plane_bytes)) if n not in stay]
+        self._whole = [n for n in moved if plane_bytes[n] % ALIGNMENT == 0]
+        self._rest = [n for n in moved if plane_bytes[n] % ALIGNMENT]
+        self._stay = {n: _memory(layers, pages, plane_bytes[n]) for n in stay}
         rest = sum(self._plane_bytes[n] for n in self._rest)
         self._record = rounded(rest) if rest else 0
         self._page = sum(self._plane_bytes[n] for n in self._whole) + self._record
@@ -50,6 +58,7 @@ class DiskPages:
         self._file = _unnamed(folder, self.size_bytes)
         size = buffer_bytes(sum(plane_bytes))
         self._inward, self._outward = (aligned(size) for _ in range(2))
+        self.near_bytes = 2 * size + sum(plane.nbytes for plane in self._stay.values())
         self._lost: set[tuple[int, int]] = set()
 
     def read(self, layer: int, run: slice, near: Planes) -> None:
@@ -66,9 +75,13 @@ class DiskPages:
             self._fill(place, self._offset(layer, part))
             for n, source in zip(self._rest, self._records(place, near), strict=True):
                 near[n][part].copy_(source)
+        for n, plane in self._stay.items():
+            _bytes(near[n][run]).copy_(plane[layer, run])
 
     def write(self, layer: int, run: slice, near: Planes) -> None:
         """See ``FarPages``."""
+        for n, plane in self._stay.items():
+            plane[layer, run].copy_(_bytes(near[n][run]))
         written = {(layer, page) for page in range(run.start, run.stop)}
         try:
             for offset, plane in self._runs(layer, run, near):
@@ -99,7 +112,7 @@ class DiskPages:
         begin = layer * self._pages * self._page
         for n in self._whole:
             size = self._plane_bytes[n]
-            yield begin + run.start * size, near[n][run].view(torch.uint8).flatten()
+            yield begin + run.start * size, _bytes(near[n][run]).flatten()
             begin += self._pages * size
 
     def _chunks(self, run: slice) -> list[slice]:
@@ -126,6 +139,17 @@ class DiskPages:
             found.append(part.unflatten(1, near[n].shape[1:]))
             begin = end
         return found
+
+
+def _memory(layers: int, pages: int, size: int) -> Tensor:
+    """uint8 [layers, pages, size]"""
+    count = layers * pages * size
+    return aligned(count)[:count].view(layers, pages, size)
+
+
+def _bytes(pages: Tensor) -> Tensor:
+    """Pages of a plane as uint8 [pages, bytes of one], a view."""
+    return pages.flatten(1).view(torch.uint8)
 
 
 def buffer_bytes(page_bytes: int) -> int:

@@ -22,6 +22,11 @@ class FarPages(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
+    @property
+    def near_bytes(self) -> int:
+        """What they take of the device all the same."""
+        ...
+
     def read(self, layer: int, run: slice, near: Planes) -> None:
         """The pages of ``run`` into those of ``near``. Raises ``EngineFailed``."""
         ...
@@ -37,6 +42,8 @@ class FarPages(Protocol):
 class HostPages:
     """``FarPages`` in the host's memory, pinned where ``device`` is a card. ``pools`` are the keys
     and the values of each layer."""
+
+    near_bytes = 0
 
     def __init__(
         self, layers: int, shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device

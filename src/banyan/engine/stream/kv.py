@@ -82,7 +82,7 @@ class StreamedKV:
         self._visits = _Visits(slots, self._far, lanes, layers, page_size)
         self.layers = [_Layer(self._visits, index) for index in range(layers)]
         self.size_bytes = self._far.size_bytes
-        self.near_bytes = len(slots) * 2 * pool_bytes(shape, kept)
+        self.near_bytes = len(slots) * 2 * pool_bytes(shape, kept) + self._far.near_bytes
 
     @property
     def brought_bytes(self) -> int:

@@ -26,6 +26,8 @@ KEPT: Final[dict[KvKind, torch.dtype]] = {
     "bf16": torch.bfloat16,
     "int8": torch.int8,
 }
+SCALE_PLANES: Final = (1, 3)
+"""Of a layer's planes in int8: keys and their scales, values and theirs."""
 KINDS: Final = {dtype: kind for kind, dtype in KEPT.items()}
 
 
@@ -42,6 +44,7 @@ def ways_of(model: ModelConfig, dtype: torch.dtype, config: EngineConfig) -> Ite
         page_tokens=config.page_size,
         tokens=model.context_length,
         record=int if on_card else rounded,
+        scales_stay=not on_card,
         buffers=0 if on_card else 2 * buffer_bytes(widest),
         rates=measure_rates(model, config, dtype) if on_card else None,
     )
@@ -99,7 +102,13 @@ def make_cache(
 def _on_disk(model: ModelConfig, config: EngineConfig, pages: int, kept: torch.dtype) -> DiskPages:
     shape = (pages, config.page_size, model.kv_heads, model.head_dim)
     planes = 2 * plane_bytes(shape, kept)  # of keys, and of values
-    return DiskPages(Path(config.staging), layers=model.layers, pages=pages, plane_bytes=planes)
+    return DiskPages(
+        Path(config.staging),
+        layers=model.layers,
+        pages=pages,
+        plane_bytes=planes,
+        stay=SCALE_PLANES if kept == torch.int8 else (),
+    )
 
 
 def _layer_page_bytes(model: ModelConfig, config: EngineConfig, kept: torch.dtype) -> int:
