@@ -126,6 +126,7 @@ class Card:
 
     def row(self, prompt: int, count: int, runs: int) -> Row:
         """Measure ``count`` prompts of that length, and steps that follow them."""
+        torch.cuda.set_per_process_memory_fraction(1.0, self.device)
         torch.cuda.empty_cache()
         pages = count * -(-(prompt + 1) // PAGE)
         kv = self._kv(pages)
