@@ -205,7 +205,7 @@ class Card:
             descriptions.append(form.description)
         self.layer_bytes = max(map(len, runs))
         self.carrier = CardCarrier(
-            KeptLayers(runs),
+            KeptLayers(dict(enumerate(runs))),
             lambda index, run: put_together(descriptions[index], run),
             slot_bytes=self.layer_bytes,
             slots=SLOTS,

@@ -21,6 +21,9 @@ class Runs:
 
     stay = True
 
+    def close(self):
+        pass
+
     def layer(self, index: int):
         if index == 13:
             raise EngineFailed("The disk does not answer.")

@@ -35,6 +35,10 @@ class HostLayers(Protocol):
         """uint8 [n]. Raises why they do not come."""
         ...
 
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        ...
+
 
 class CardCarrier:
     """A ``Carrier`` of ``slots`` layers of at most ``slot_bytes`` each on ``device``."""
@@ -85,3 +89,4 @@ class CardCarrier:
     def close(self) -> None:
         """Wait until nothing is copied any more: its memory is about to be somebody else's."""
         self._lanes.inward.mark().reach()
+        self._host.close()

@@ -1,14 +1,37 @@
-"""Disk: the carrier of a processor's ranks: layers come from a staging file into memory."""
+"""Disk: the way to a processor: layers come from a staging file into memory."""
 
 from __future__ import annotations
 
 import time
 
+import torch
 from torch import Tensor
 
+from banyan.engine.config import ModelConfig
 from banyan.engine.stream.direct import aligned
+from banyan.engine.stream.pace import measure_pace
 from banyan.engine.stream.staging import Staging
-from banyan.engine.weights import LayerWeights
+from banyan.engine.weights import Head, LayerWeights
+from banyan.plan.budget import Fit, Pace
+
+
+class ToProcessor:
+    """A ``Way``."""
+
+    def __init__(self, staging: Staging) -> None:
+        self._staging = staging
+
+    def pace(self, model: ModelConfig, head: Head | None, dtype: torch.dtype) -> Pace:
+        """See ``Way``."""
+        return measure_pace(self._staging, model, head, dtype)
+
+    def keep(self, layer: int) -> LayerWeights:
+        """See ``Way``."""
+        return self._staging.read(layer, aligned(self._staging.layers[layer].size_bytes))
+
+    def carrier(self, fit: Fit) -> DiskCarrier:
+        """See ``Way``."""
+        return DiskCarrier(self._staging, fit.slots, fit.slot_bytes)
 
 
 class DiskCarrier:

@@ -16,17 +16,18 @@ from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.four_bit import KERNEL
 from banyan.engine.identity import identify
+from banyan.engine.linear import CPU
 from banyan.engine.native.library import kernel
 from banyan.engine.slice_file import SUFFIX
 from banyan.engine.stream import staging as staging_file
-from banyan.engine.stream.direct import aligned
-from banyan.engine.stream.disk import DiskCarrier
+from banyan.engine.stream.disk import ToProcessor
 from banyan.engine.stream.form import kinds
 from banyan.engine.stream.kv_choice import ways_of
-from banyan.engine.stream.pace import measure_pace
 from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, check_space, write_staging
 from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.stream.timeline import private_bytes
+from banyan.engine.stream.to_card import ToCard, hold_card_to
+from banyan.engine.stream.way import Way
 from banyan.engine.stream.window import Window
 from banyan.engine.weights import LayerWeights, WeightReader, activation_dtype
 from banyan.plan.budget import Demand, fit, with_keys
@@ -36,6 +37,8 @@ from banyan.plan.sizes import activation_bytes, layer_bytes
 RESERVE_BYTES: Final = 64 << 20
 """What the process still takes after loading, beside what is counted: threads, compiled kernels,
 requests."""
+CARD_RESERVE_BYTES: Final = 256 << 20
+"""What a card's libraries take beside what is counted: workspaces, and what is rounded up."""
 
 
 def load_streamed(
@@ -49,36 +52,32 @@ def load_streamed(
     """
     _check(config)
     model, dtype = checkpoint.config, activation_dtype(config.precision)
-    reader = WeightReader(
-        checkpoint, config.precision, copy=config.packed_copy, device=torch.device("cpu")
-    )
+    device = torch.device(config.device)
+    if device != CPU:
+        hold_card_to(config.device_memory, device)
+    reader = WeightReader(checkpoint, config.precision, copy=config.packed_copy, device=device)
     experts = Interval(0, model.experts) if share is None else share.experts
     beside = _Beside(checkpoint, config, experts)
     embedding = reader.embedding(0 if share is None else share.vocab.begin)
     head = reader.head()
     ends = 0 if head is None else head.size_bytes
-    ends += 0 if embedding is None else embedding.table.size_bytes
+    if embedding is not None and device == CPU:
+        ends += embedding.table.size_bytes
     expected = _expected_layers(model, config, experts)
     beside.demand(expected, ends=ends)  # refused before anything is written
     staging = _staging(
         _target(path, config, share), sum(expected), lambda: _layers(reader, model, experts)
     )
     demand = beside.demand([layer.size_bytes for layer in staging.layers], ends=ends)
-    chosen = fit(demand, config.device_memory, measure_pace(staging, model, head, dtype))
-    resident = {
-        layer: staging.read(layer, aligned(demand.layers[layer])) for layer in chosen.resident
-    }
-    window = None
-    if chosen.slots:
-        carrier = DiskCarrier(staging, chosen.slots, chosen.slot_bytes)
-        window = Window(chosen.streamed, carrier)
+    way = _way(staging, config)
+    chosen = fit(demand, config.device_memory, way.pace(model, head, dtype))
+    resident = {layer: way.keep(layer) for layer in chosen.resident}
+    window = Window(chosen.streamed, way.carrier(chosen)) if chosen.slots else None
     return StreamedWeights(embedding, head, resident, window, staging, chosen)
 
 
 def _check(config: EngineConfig) -> None:
-    if config.device != "cpu":
-        raise InputError("Weights are streamed to processors, not to cards yet.")
-    if config.host_memory:
+    if config.host_memory and config.device == "cpu":
         raise InputError(
             "host_memory is for ranks on cards: what a processor streams comes from the disk.",
             remedy="Give device_memory alone.",
@@ -87,12 +86,19 @@ def _check(config: EngineConfig) -> None:
         raise InputError("A memory budget needs a folder for what does not fit.")
 
 
+def _way(staging: Staging, config: EngineConfig) -> Way:
+    if config.device == "cpu":
+        return ToProcessor(staging)
+    return ToCard(staging, torch.device(config.device), config.host_memory)
+
+
 class _Beside:
     """What is held beside the weights."""
 
     def __init__(self, checkpoint: Checkpoint, config: EngineConfig, experts: Interval) -> None:
         model, dtype = checkpoint.config, activation_dtype(config.precision)
-        self._runtime = private_bytes() + RESERVE_BYTES
+        on_card = config.device != "cpu"
+        self._runtime = CARD_RESERVE_BYTES if on_card else private_bytes() + RESERVE_BYTES
         rows = config.max_batch_tokens
         self._activations = activation_bytes(
             model.shape,
@@ -161,7 +167,7 @@ def _target(path: Path, config: EngineConfig, share: Share | None) -> Path:
     source = path.stem if path.suffix == SUFFIX else identify(path, "", folder).digest
     content = [
         *(FORMAT, source, None if share is None else to_json(share)),
-        *(config.precision, config.packed_copy),
+        *(config.precision, config.packed_copy, torch.device(config.device).type),
         *(torch.__version__, torch.backends.cpu.get_cpu_capability()),
         *(kinds(), kernel(KERNEL) is not None),
     ]

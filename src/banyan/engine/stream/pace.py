@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from banyan.engine.config import ModelConfig
+from banyan.engine.linear import CPU
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.staging import Staging
 from banyan.engine.weights import Head, LayerWeights
@@ -32,20 +33,24 @@ def measure_pace(
         seconds = _seconds(partial(staging.read, layer, buffer))
         rates.append(staging.layers[layer].size_bytes / seconds)
     weights = staging.read(0, buffer)
-    layer_s = _median_s(lambda: _multiply(weights, config, dtype))
+    layer_s = median_s(partial(multiply, weights, config, dtype))
     row = torch.ones(1, config.hidden, dtype=dtype)
-    rest_s = 0.0 if head is None else _median_s(lambda: head.linear(row))
+    rest_s = 0.0 if head is None else median_s(partial(head.linear, row))
     return Pace(copy_bandwidth=statistics.median(rates), layer_s=layer_s, rest_s=rest_s)
 
 
-def _multiply(weights: LayerWeights, config: ModelConfig, dtype: torch.dtype) -> None:
-    row = torch.ones(1, config.hidden, dtype=dtype)
+def multiply(
+    weights: LayerWeights, config: ModelConfig, dtype: torch.dtype, device: torch.device = CPU
+) -> None:
+    """A layer's products with a single row."""
+    row = torch.ones(1, config.hidden, dtype=dtype, device=device)
     weights.qkv(row)
-    weights.output(torch.ones(1, config.heads * config.head_dim, dtype=dtype))
+    weights.output(torch.ones(1, config.heads * config.head_dim, dtype=dtype, device=device))
     weights.ffn(row)
 
 
-def _median_s(work: Callable[[], object]) -> float:
+def median_s(work: Callable[[], object]) -> float:
+    """The median time of a few runs, after one."""
     work()
     return statistics.median(_seconds(work) for _ in range(RUNS))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -27,11 +27,14 @@ class KeptLayers:
 
     stay = True
 
-    def __init__(self, runs: Sequence[Tensor]) -> None:
-        self._runs = [nullcontext(run) for run in runs]
+    def __init__(self, runs: Mapping[int, Tensor]) -> None:
+        self._runs = {index: nullcontext(run) for index, run in runs.items()}
 
     def layer(self, index: int) -> AbstractContextManager[Tensor]:
         return self._runs[index]
+
+    def close(self) -> None:
+        """They go with their last reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
