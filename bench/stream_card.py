@@ -13,6 +13,7 @@ through: the sum of the parts, beyond which the allocator refuses.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import hashlib
 import json
 import os
@@ -57,6 +58,8 @@ SLOTS = 2
 RUNS, DECODES = 5, 8
 DTYPE = torch.bfloat16
 COPY_BYTES = 1 << 30
+LONGEST_S = 90.0
+"""A row that takes longer says where it stands, and ends."""
 SLACK_BYTES = 600 << 20
 """What the card's libraries take beside the parts: workspaces, and what the allocator rounds up."""
 
@@ -78,16 +81,19 @@ def main() -> None:
         runs = RUNS * (3 if options.full else 1)
         card = Card(shapes.SHAPES[options.shape], torch.device(options.device), options.mode)
         for prompt in prompts:
+            faulthandler.dump_traceback_later(LONGEST_S, exit=True)
             print(json.dumps(card.row(prompt, options.batch, runs)), flush=True)
         return
     rows = []
     for mode in options.modes.split(","):
         command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
         environment = {**os.environ, "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
-        done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)
-        rows += [json.loads(line) for line in done.stdout.splitlines()]
-        if done.returncode:
-            print(f"{mode} ended early ({done.returncode}); its messages are above.", flush=True)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+            for line in process.stdout or ():
+                rows.append(json.loads(line))
+                print(line.decode().strip(), flush=True)
+        if process.returncode:
+            print(f"{mode} ended early ({process.returncode}); its messages are above.", flush=True)
     report("stream-card", rows)
     _summary(rows)
 
