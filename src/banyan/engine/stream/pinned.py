@@ -2,7 +2,7 @@
 
 Memory is pinned where it lies, to the byte; torch's own pinned memory comes in powers of two. A
 system may refuse (a limit on locked memory, or none left): the same memory then serves unpinned,
-three times as slow, and says so.
+several times as slow, and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -58,13 +59,18 @@ def host_memory(size: int, device: torch.device) -> HostMemory:
         # The array goes before the memory that it shows.
         weakref.finalize(memory, unpin, data.data_ptr()).atexit = False
     else:
-        _log.warning(
-            "The system refuses to pin %d bytes: copies to and from %s are slower. "
-            "Raise the limit on locked memory (ulimit -l), or lower the host memory budget.",
-            size,
-            device,
-        )
+        _say_refused(device)
     return HostMemory(data=data, is_pinned=is_pinned)
+
+
+@cache
+def _say_refused(device: torch.device) -> None:
+    """Once is enough: a refusal seldom comes alone."""
+    _log.warning(
+        "The system refuses to pin memory: copies to and from %s are several times slower. "
+        "Raise the limit on locked memory (ulimit -l), or lower the host memory budget.",
+        device,
+    )
 
 
 def _pin(data: Tensor, device: torch.device) -> bool:
