@@ -54,8 +54,11 @@ class RemoteHost:
     def hang_up(self) -> None:
         """The worker notices that its standard input has closed, and leaves."""
         self._closing = True
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended before it had read the token
 
     def close(self) -> None:
         """Hang up and wait for its end, ``GOODBYE_S`` at most."""
