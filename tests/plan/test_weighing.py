@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.plan.beds import ARTICLE, B1, B13, bed, mixed
 
 from banyan.core.layout import Objective, Workload
-from banyan.plan.planner import choose_layout
+from banyan.plan.planner import choose_layouts
 from banyan.plan.weighing import MAX_OPTIONS, weighed
 
 LATENCY = Workload(concurrency=1, objective="itl")
@@ -25,7 +25,7 @@ def test_the_first_is_the_one_the_engine_runs(
 ) -> None:
     facts, workload = mixed(*hosts), replace(LATENCY, objective=objective)
     options = weighed(B1, "bf16", facts, workload)
-    chosen = choose_layout(B1, "bf16", facts, workload)
+    (chosen,) = choose_layouts(B1, "bf16", facts, workload, replicas=1)
     assert options[0].name == chosen.name
     assert options[0].reason == ""
     assert all(option.reason for option in options[1:])
