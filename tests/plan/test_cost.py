@@ -145,10 +145,10 @@ def test_ranks_are_seen_by_host_and_link() -> None:
 def test_where_a_copy_is_read_from_is_the_devices_own() -> None:
     facts = bed(1, 1, "cpu")
     (host,) = facts.hosts
-    late = replace(host, devices=(replace(host.devices[0], wide_rows=64),))
+    hosts = [replace(host, devices=(replace(host.devices[0], wide_rows=rows),)) for rows in (6, 64)]
     early, late_s = (
-        decode(B1, "packed+copy", ALONE, Machines.all_of(each), context=16, batch=32).seconds
-        for each in (facts, replace(facts, hosts=(late,)))
+        decode(B1, "packed+copy", ALONE, Machines.all_of(each), context=16, batch=8).seconds
+        for each in (replace(facts, hosts=(one,)) for one in hosts)
     )
     assert early > 2 * late_s  # bf16 is three times as many bytes
 
