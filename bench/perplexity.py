@@ -24,7 +24,7 @@ from table import Row, report
 from banyan.engine import reference
 from banyan.engine.batch import Batch, OneRank, Span
 from banyan.engine.config import Precision
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.model import Model, load_model
 from banyan.engine.tokenizer import Tokenizer
 
@@ -88,13 +88,15 @@ def int8_logprobs(model: Model, ids: list[int]) -> list[float]:
     length = len(ids)
     pages = -(-length // PAGE)
     kv = PagedKV(
-        layers=model.config.layers,
-        kv_heads=model.config.kv_heads,
-        head_dim=model.config.head_dim,
-        pages=pages,
-        page_size=PAGE,
-        dtype=model.dtype,
-        kept=torch.int8,
+        CacheSize(
+            layers=model.config.layers,
+            kv_heads=model.config.kv_heads,
+            head_dim=model.config.head_dim,
+            pages=pages,
+            page_size=PAGE,
+            dtype=model.dtype,
+            kept=torch.int8,
+        )
     )
     held = tuple(range(pages))
     batch = Batch(

@@ -38,7 +38,7 @@ from banyan.engine.batch import Batch, OneRank
 from banyan.engine.config import ModelConfig
 from banyan.engine.feed_forward import GatedFfn
 from banyan.engine.huggingface import read_config
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.linear import Dense
 from banyan.engine.model import Model
 from banyan.engine.norm import RmsNorm
@@ -186,20 +186,18 @@ class Card:
         return seconds, hashlib.sha256(logits.numpy().tobytes()).hexdigest()[:12]
 
     def _kv(self, pages: int) -> PagedKV | StreamedKV:
-        sizes: dict[str, Any] = {
-            "layers": self.config.layers,
-            "kv_heads": self.config.kv_heads,
-            "head_dim": self.config.head_dim,
-            "pages": pages,
-            "page_size": PAGE,
-            "dtype": DTYPE,
-            "device": self.device,
-        }
-        return (
-            StreamedKV(**sizes, lanes=Lanes.of(self.device))
-            if "kv" in self.mode
-            else PagedKV(**sizes)
+        size = CacheSize(
+            layers=self.config.layers,
+            kv_heads=self.config.kv_heads,
+            head_dim=self.config.head_dim,
+            pages=pages,
+            page_size=PAGE,
+            dtype=DTYPE,
+            device=self.device,
         )
+        if "kv" in self.mode:
+            return StreamedKV(size, lanes=Lanes.of(self.device))
+        return PagedKV(size)
 
     def _passing(self, embedding: Embedding, head: Head, layers: Any) -> Passing:
         runs, descriptions = [], []

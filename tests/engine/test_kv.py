@@ -12,7 +12,7 @@ from torch import Tensor
 
 from banyan.core.layout import ModelShape
 from banyan.engine.batch import Batch, Span
-from banyan.engine.kv import PagedKV, page_bytes
+from banyan.engine.kv import CacheSize, PagedKV, page_bytes
 from banyan.engine.model import load_model
 from banyan.engine.pools import make_pool
 from banyan.engine.tokenizer import Tokenizer
@@ -101,13 +101,15 @@ def run(
     lengths = [1, 2, PAGE, PAGE + 1, 30, 60, 150, 300]
     texts = [Text(name, length, free, dtype, width) for name, length in enumerate(lengths)]
     cache = PagedKV(
-        layers=1,
-        kv_heads=KV_HEADS,
-        head_dim=width,
-        pages=PAGES,
-        page_size=PAGE,
-        dtype=dtype,
-        kept=kept,
+        CacheSize(
+            layers=1,
+            kv_heads=KV_HEADS,
+            head_dim=width,
+            pages=PAGES,
+            page_size=PAGE,
+            dtype=dtype,
+            kept=kept,
+        )
     )
     batch_id = 0
     while unfinished := [text for text in texts if text.done < len(text.q)]:
@@ -161,7 +163,14 @@ def test_garbage_in_unused_slots_never_reaches_a_result() -> None:
     torch.manual_seed(0)
     text = Text(0, 6, list(range(PAGES)), torch.float32)
     cache = PagedKV(
-        layers=1, kv_heads=KV_HEADS, head_dim=WIDTH, pages=PAGES, page_size=PAGE, dtype=text.q.dtype
+        CacheSize(
+            layers=1,
+            kv_heads=KV_HEADS,
+            head_dim=WIDTH,
+            pages=PAGES,
+            page_size=PAGE,
+            dtype=text.q.dtype,
+        )
     )
     for pool in (cache.layers[0].keys, cache.layers[0].values):
         pool.planes[0].fill_(1e30)
@@ -178,7 +187,9 @@ def test_the_size_of_the_cache_is_what_its_pages_take_and_what_the_planner_count
     kept: torch.dtype, item: int, scale: int
 ) -> None:
     cache = PagedKV(
-        layers=3, kv_heads=2, head_dim=8, pages=5, page_size=4, dtype=torch.bfloat16, kept=kept
+        CacheSize(
+            layers=3, kv_heads=2, head_dim=8, pages=5, page_size=4, dtype=torch.bfloat16, kept=kept
+        )
     )
     pools = [pool for layer in cache.layers for pool in (layer.keys, layer.values)]
     assert cache.size_bytes == sum(plane.nbytes for pool in pools for plane in pool.planes)
@@ -210,13 +221,15 @@ def test_int8_pages_keep_the_packaged_models_logits_within_the_stated_bound(
 
     def logits(kept: torch.dtype) -> Tensor:
         cache = PagedKV(
-            layers=model.config.layers,
-            kv_heads=model.config.kv_heads,
-            head_dim=model.config.head_dim,
-            pages=10,
-            page_size=16,
-            dtype=model.dtype,
-            kept=kept,
+            CacheSize(
+                layers=model.config.layers,
+                kv_heads=model.config.kv_heads,
+                head_dim=model.config.head_dim,
+                pages=10,
+                page_size=16,
+                dtype=model.dtype,
+                kept=kept,
+            )
         )
         pages = [9, 3, 4, 0, 1, 2, 5, 6, 7, 8]
         return paged_logits(model, cache.layers, ids, lengths, pages=pages, page_size=16)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from banyan.engine import reference
 from banyan.engine.batch import Batch, OneRank, Span
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.model import Model, load_model
 
 TOKENS = [int(token) for token in torch.randint(3, 160, (40,), generator=torch.manual_seed(1))]
@@ -65,12 +65,14 @@ def cached_logits(model: Model, ids: list[int]) -> Tensor:
     """Row i is what the model expects after ids[0..i], in one step over pages."""
     pages, length = 10, len(ids)
     kv = PagedKV(
-        layers=model.config.layers,
-        kv_heads=model.config.kv_heads,
-        head_dim=model.config.head_dim,
-        pages=pages,
-        page_size=4,
-        dtype=model.dtype,
+        CacheSize(
+            layers=model.config.layers,
+            kv_heads=model.config.kv_heads,
+            head_dim=model.config.head_dim,
+            pages=pages,
+            page_size=4,
+            dtype=model.dtype,
+        )
     )
     span = Span(sequence_id=0, start=0, length=length, context=length, pages=tuple(range(pages)))
     batch = Batch(

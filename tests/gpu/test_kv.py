@@ -8,7 +8,7 @@ from tests.engine.stream.texts import PAGE, PAGES, Texts
 
 from banyan.core.layout import ModelShape
 from banyan.engine.config import EngineConfig
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.stream.hosted_kv import HostedKV
 from banyan.engine.stream.kv import StreamedKV
 from banyan.engine.stream.lanes import Lanes
@@ -21,18 +21,18 @@ pytestmark = needs_card
 
 def caches(kept: torch.dtype) -> tuple[PagedKV, StreamedKV, HostedKV]:
     device = torch.device("cuda:0")
-    sizes = {
-        "layers": LAYERS,
-        "kv_heads": KV_HEADS,
-        "head_dim": WIDTH,
-        "pages": PAGES,
-        "page_size": PAGE,
-        "dtype": torch.bfloat16,
-        "kept": kept,
-        "device": device,
-    }
+    size = CacheSize(
+        layers=LAYERS,
+        kv_heads=KV_HEADS,
+        head_dim=WIDTH,
+        pages=PAGES,
+        page_size=PAGE,
+        dtype=torch.bfloat16,
+        kept=kept,
+        device=device,
+    )
     lanes = [Lanes.of(device) for _ in range(2)]
-    return PagedKV(**sizes), StreamedKV(**sizes, lanes=lanes[0]), HostedKV(**sizes, lanes=lanes[1])
+    return PagedKV(size), StreamedKV(size, lanes=lanes[0]), HostedKV(size, lanes=lanes[1])
 
 
 @pytest.mark.parametrize("kept", [torch.bfloat16, torch.int8])

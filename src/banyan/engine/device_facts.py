@@ -18,7 +18,7 @@ import torch
 
 from banyan.core.layout import WIDE_ROWS, DeviceFacts, DeviceKind, Rates
 from banyan.engine.batch import Batch, OneRank, Span
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.linear import WIDE_INT8_ROWS, Int8, Linear, Packed4, Stacked
 from banyan.engine.model import Model
 from banyan.engine.weights import LayerWeights
@@ -85,13 +85,15 @@ class _Layers:
         )
         self._model = Model(config, model.weights, model.dtype, device=model.device)
         self._kv = PagedKV(
-            layers=count,
-            kv_heads=config.kv_heads,
-            head_dim=config.head_dim,
-            pages=PREFILL_ROWS[model.device.type] // PAGE,
-            page_size=PAGE,
-            dtype=model.dtype,
-            device=model.device,
+            CacheSize(
+                layers=count,
+                kv_heads=config.kv_heads,
+                head_dim=config.head_dim,
+                pages=PREFILL_ROWS[model.device.type] // PAGE,
+                page_size=PAGE,
+                dtype=model.dtype,
+                device=model.device,
+            )
         )
         self._count = count
 

@@ -7,6 +7,7 @@ planned in ``attention.py``. A pool of one layer stands alone, so it can leave o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from banyan.engine.attention import AttentionPlan, attend_prefill, plan_attentio
 from banyan.engine.batch import Batch, LayerKV
 from banyan.engine.config import EngineConfig, ModelConfig
 from banyan.engine.decode_attention import can_read_in_place
-from banyan.engine.pools import Pool, head_bytes, make_pool
+from banyan.engine.pools import Pool, Shape, head_bytes, make_pool, pool_bytes
 
 CPU = torch.device("cpu")
 
@@ -59,6 +60,31 @@ def count_pages(
     return min(config.kv_cache_bytes // one, useful)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSize:
+    """What the pools of a cache hold: ``pages`` of ``page_size`` tokens in each of ``layers``, on
+    ``device``. Numbers are computed with as ``dtype`` and kept as ``kept`` (None: alike; see
+    ``pools.py``)."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    pages: int
+    page_size: int
+    dtype: torch.dtype
+    kept: torch.dtype | None = None
+    device: torch.device = CPU
+
+    @property
+    def kept_as(self) -> torch.dtype:
+        return self.dtype if self.kept is None else self.kept
+
+    @property
+    def pool(self) -> Shape:
+        """Of the keys, and of the values, of one layer."""
+        return self.pages, self.page_size, self.kv_heads, self.head_dim
+
+
 class Cache(Protocol):
     """What a rank needs of a KV cache (``PagedKV``, ``stream.kv.StreamedKV``)."""
 
@@ -72,35 +98,18 @@ class Cache(Protocol):
 
 
 class PagedKV:
-    """The pools of all layers, and the plans of batches that they share.
+    """The pools of all layers, and the plans of batches that they share."""
 
-    Numbers are computed with as ``dtype`` and kept as ``kept`` (None: alike; see ``pools.py``).
-    """
+    def __init__(self, size: CacheSize) -> None:
+        plans = Plans(size)
 
-    def __init__(
-        self,
-        *,
-        layers: int,
-        kv_heads: int,
-        head_dim: int,
-        pages: int,
-        page_size: int,
-        dtype: torch.dtype,
-        kept: torch.dtype | None = None,
-        device: torch.device = CPU,
-    ) -> None:
-        kept = dtype if kept is None else kept
-        shape = (pages, page_size, kv_heads, head_dim)
-        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
+        def pool() -> Pool:
+            return make_pool(size.pool, size.kept_as, size.dtype, size.device)
+
         self.layers: Sequence[LayerPages] = [
-            LayerPages(
-                make_pool(shape, kept, dtype, device), make_pool(shape, kept, dtype, device), plans
-            )
-            for _ in range(layers)
+            LayerPages(pool(), pool(), plans) for _ in range(size.layers)
         ]
-        self.size_bytes = pages * page_bytes(
-            layers=layers, kv_heads=kv_heads, head_dim=head_dim, page_size=page_size, kept=kept
-        )
+        self.size_bytes = 2 * size.layers * pool_bytes(size.pool, size.kept_as)
 
     def close(self) -> None:
         """Its memory goes with it."""
@@ -135,19 +144,9 @@ class LayerPages:
 class Plans:
     """How batches attend, for all layers; a plan lives as long as its batch."""
 
-    def __init__(
-        self,
-        page_size: int,
-        head_dim: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        *,
-        kept: torch.dtype,
-    ) -> None:
-        self._page_size = page_size
-        self._dtype = dtype
-        self._device = device
-        self._in_place = can_read_in_place(dtype, kept, device, head_dim)
+    def __init__(self, size: CacheSize) -> None:
+        self._size = size
+        self._in_place = can_read_in_place(size.dtype, size.kept_as, size.device, size.head_dim)
         self._made: WeakKeyDictionary[Batch, dict[int | None, AttentionPlan]] = WeakKeyDictionary()
 
     def of(self, batch: Batch, window: int | None) -> AttentionPlan:
@@ -156,10 +155,10 @@ class Plans:
         if window not in plans:
             plans[window] = plan_attention(
                 batch,
-                page_size=self._page_size,
+                page_size=self._size.page_size,
                 window=window,
-                dtype=self._dtype,
-                device=self._device,
+                dtype=self._size.dtype,
+                device=self._size.device,
                 in_place=self._in_place,
             )
         return plans[window]

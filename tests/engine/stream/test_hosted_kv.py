@@ -11,7 +11,7 @@ from tests.engine.stream.late_lanes import late_lanes
 from tests.engine.stream.texts import PAGE, PAGES, Texts
 
 from banyan.engine.batch import Batch
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.stream.hosted_kv import HostedKV
 
 HEADS, KV_HEADS, WIDTH = 4, 2, 8
@@ -19,17 +19,17 @@ KEPT = [torch.float32, torch.int8]
 
 
 def caches(layers: int, kept: torch.dtype) -> tuple[HostedKV, PagedKV]:
-    sizes = {
-        "layers": layers,
-        "kv_heads": KV_HEADS,
-        "head_dim": WIDTH,
-        "pages": PAGES,
-        "page_size": PAGE,
-        "dtype": torch.float32,
-        "kept": kept,
-        "device": torch.device("cpu"),
-    }
-    return HostedKV(**sizes, lanes=late_lanes()), PagedKV(**sizes)
+    size = CacheSize(
+        layers=layers,
+        kv_heads=KV_HEADS,
+        head_dim=WIDTH,
+        pages=PAGES,
+        page_size=PAGE,
+        dtype=torch.float32,
+        kept=kept,
+        device=torch.device("cpu"),
+    )
+    return HostedKV(size, lanes=late_lanes()), PagedKV(size)
 
 
 def attend_both(hosted: HostedKV, resident: PagedKV, batch: Batch) -> None:

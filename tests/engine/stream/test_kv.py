@@ -18,7 +18,7 @@ from tests.engine.stream.texts import PAGE, PAGES, Texts
 
 from banyan.core.errors import EngineFailed
 from banyan.engine.batch import Batch
-from banyan.engine.kv import PagedKV
+from banyan.engine.kv import CacheSize, PagedKV
 from banyan.engine.pools import plane_bytes
 from banyan.engine.stream.direct import DirectFile
 from banyan.engine.stream.disk_pages import DiskPages
@@ -29,21 +29,26 @@ from banyan.engine.stream.thread_lane import threads
 
 HEADS, KV_HEADS, WIDTH = 4, 2, 8
 CPU = torch.device("cpu")
-SIZES = {
-    "kv_heads": KV_HEADS,
-    "head_dim": WIDTH,
-    "pages": PAGES,
-    "page_size": PAGE,
-    "dtype": torch.float32,
-    "device": CPU,
-}
+
+
+def size(layers: int, kept: torch.dtype | None = None) -> CacheSize:
+    return CacheSize(
+        layers=layers,
+        kv_heads=KV_HEADS,
+        head_dim=WIDTH,
+        pages=PAGES,
+        page_size=PAGE,
+        dtype=torch.float32,
+        kept=kept,
+        device=CPU,
+    )
 
 
 def attend_alike(streamed: StreamedKV, seed: int, steps: int, kept: torch.dtype) -> None:
     """Random batches give what a cache that stays gives, bit for bit."""
     torch.manual_seed(seed)
     texts = Texts(seed)
-    resident = PagedKV(layers=len(streamed.layers), kept=kept, **SIZES)
+    resident = PagedKV(size(len(streamed.layers), kept))
     for _ in range(steps):
         attend_both(streamed, resident, texts.batch())
 
@@ -60,7 +65,7 @@ def on_disk(folder: Path, layers: int, kept: torch.dtype = torch.float32) -> Str
     planes = 2 * plane_bytes((PAGES, PAGE, KV_HEADS, WIDTH), kept)
     stay = SCALE_PLANES if kept == torch.int8 else ()
     far = DiskPages(folder, layers=layers, pages=PAGES, plane_bytes=planes, stay=stay)
-    return StreamedKV(layers=layers, kept=kept, lanes=threads(), far=far, **SIZES)
+    return StreamedKV(size(layers, kept), lanes=threads(), far=far)
 
 
 kept_types = st.sampled_from([torch.float32, torch.bfloat16, torch.int8])
@@ -69,7 +74,7 @@ kept_types = st.sampled_from([torch.float32, torch.bfloat16, torch.int8])
 @settings(max_examples=25, deadline=None)
 @given(layers=st.integers(1, 5), seed=st.integers(0, 10_000), kept=kept_types)
 def test_what_is_attended_to_is_the_same_however_late_the_copies_are(layers, seed, kept):
-    streamed = StreamedKV(layers=layers, kept=kept, lanes=late_lanes(), **SIZES)
+    streamed = StreamedKV(size(layers, kept), lanes=late_lanes())
     attend_alike(streamed, seed, 6, kept)
     streamed.close()
 
@@ -84,14 +89,14 @@ def test_what_is_attended_to_is_the_same_from_a_disk(layers, seed, kept):
 
 
 def test_a_device_holds_two_layers_of_many():
-    streamed = StreamedKV(layers=5, lanes=Lanes.of(CPU), **SIZES)
+    streamed = StreamedKV(size(5), lanes=Lanes.of(CPU))
     attend_alike(streamed, 1, 2, torch.float32)
     assert streamed.near_bytes * 5 == streamed.size_bytes * 2
 
 
 def test_a_failed_read_fails_its_step_and_the_next_reads_again(tmp_path, monkeypatch):
     streamed = on_disk(tmp_path, 3)
-    resident = PagedKV(layers=3, **SIZES)
+    resident = PagedKV(size(3))
     texts = Texts(3)
     attend_both(streamed, resident, texts.batch())
     batch = texts.batch()
@@ -107,7 +112,7 @@ def test_pages_that_could_not_be_written_are_never_read_until_they_are_written_a
     tmp_path, monkeypatch
 ):
     streamed = on_disk(tmp_path, 3)
-    resident = PagedKV(layers=3, **SIZES)
+    resident = PagedKV(size(3))
     ids, pages = [0] * 20, [7, 3, 9, 1, 2]
     with monkeypatch.context() as broken:
         broken.setattr(DirectFile, "write_from", refused)

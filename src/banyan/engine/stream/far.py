@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from banyan.engine.pools import Shape, pool_bytes, pool_over
+from banyan.engine.kv import CacheSize
+from banyan.engine.pools import pool_bytes, pool_over
 from banyan.engine.stream.pinned import host_memory
 
 Planes = Sequence[Tensor]
@@ -40,18 +40,18 @@ class FarPages(Protocol):
 
 
 class HostPages:
-    """``FarPages`` in the host's memory, pinned where ``device`` is a card. ``pools`` are the keys
+    """``FarPages`` in the host's memory, pinned where its device is a card. ``pools`` are the keys
     and the values of each layer."""
 
     near_bytes = 0
 
-    def __init__(
-        self, layers: int, shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        half = pool_bytes(shape, kept)
-        memory = host_memory(2 * layers * half, device)
-        self.size_bytes = 2 * layers * half
-        halves = [pool_over(part, shape, kept, dtype) for part in memory.data.split(half)]
+    def __init__(self, size: CacheSize) -> None:
+        half = pool_bytes(size.pool, size.kept_as)
+        self.size_bytes = 2 * size.layers * half
+        memory = host_memory(self.size_bytes, size.device)
+        halves = [
+            pool_over(part, size.pool, size.kept_as, size.dtype) for part in memory.data.split(half)
+        ]
         self.pools = list(zip(halves[::2], halves[1::2], strict=True))
 
     def read(self, layer: int, run: slice, near: Planes) -> None:

@@ -15,45 +15,22 @@ import torch
 from torch import Tensor
 
 from banyan.engine.batch import Batch, LayerKV, Span
-from banyan.engine.kv import CPU, LayerPages, Plans
+from banyan.engine.kv import CPU, CacheSize, LayerPages, Plans
 from banyan.engine.stream.far import HostPages
 from banyan.engine.stream.kv import StreamedKV
 from banyan.engine.stream.lanes import Lanes
 
 
 class HostedKV:
-    """The pools of all layers; arguments as of ``StreamedKV``."""
+    """The pools of all layers."""
 
-    def __init__(
-        self,
-        *,
-        layers: int,
-        kv_heads: int,
-        head_dim: int,
-        pages: int,
-        page_size: int,
-        dtype: torch.dtype,
-        kept: torch.dtype,
-        device: torch.device,
-        lanes: Lanes,
-    ) -> None:
-        host = HostPages(layers, (pages, page_size, kv_heads, head_dim), kept, dtype, device)
-        self._streamed = StreamedKV(
-            layers=layers,
-            kv_heads=kv_heads,
-            head_dim=head_dim,
-            pages=pages,
-            page_size=page_size,
-            dtype=dtype,
-            kept=kept,
-            device=device,
-            lanes=lanes,
-            far=host,
-        )
-        plans, halves = Plans(page_size, head_dim, dtype, CPU, kept=kept), _Halves()
+    def __init__(self, size: CacheSize, *, lanes: Lanes) -> None:
+        host = HostPages(size)
+        self._streamed = StreamedKV(size, lanes=lanes, far=host)
+        plans, halves = Plans(replace(size, device=CPU)), _Halves()
         self.layers: Sequence[LayerKV] = [
             _Layer(index, LayerPages(*host.pools[index], plans), self._streamed, halves)
-            for index in range(layers)
+            for index in range(size.layers)
         ]
         self.size_bytes = host.size_bytes
         self.near_bytes = self._streamed.near_bytes

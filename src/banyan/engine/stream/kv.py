@@ -20,12 +20,11 @@ from functools import partial
 from typing import Self
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 
 from banyan.engine.batch import Batch, Span
-from banyan.engine.kv import LayerPages, Plans
-from banyan.engine.pools import Pool, Shape, make_pool, pool_bytes, pool_over
+from banyan.engine.kv import CacheSize, LayerPages, Plans
+from banyan.engine.pools import Pool, make_pool, pool_bytes, pool_over
 from banyan.engine.stream.direct import aligned
 from banyan.engine.stream.far import FarPages, HostPages
 from banyan.engine.stream.lanes import PASSED, Lanes, Mark
@@ -52,37 +51,22 @@ class _Slot:
 
 
 class StreamedKV:
-    """The pools of all layers; arguments as of ``PagedKV``. ``far`` is where they live (None: in
-    the host's memory). ``size_bytes`` are those there, ``near_bytes`` the device's."""
+    """The pools of all layers. ``far`` is where they live (None: in the host's memory).
+    ``size_bytes`` are those there, ``near_bytes`` the device's."""
 
-    def __init__(
-        self,
-        *,
-        layers: int,
-        kv_heads: int,
-        head_dim: int,
-        pages: int,
-        page_size: int,
-        dtype: torch.dtype,
-        kept: torch.dtype | None = None,
-        device: torch.device,
-        lanes: Lanes,
-        far: FarPages | None = None,
-    ) -> None:
-        kept = dtype if kept is None else kept
-        shape = (pages, page_size, kv_heads, head_dim)
-        plans = Plans(page_size, head_dim, dtype, device, kept=kept)
-        slots = []
-        for _ in range(min(KV_SLOTS, layers)):
-            keys, values = (_visitors(shape, kept, dtype, device) for _ in range(2))
+    def __init__(self, size: CacheSize, *, lanes: Lanes, far: FarPages | None = None) -> None:
+        plans, slots = Plans(size), []
+        for _ in range(min(KV_SLOTS, size.layers)):
+            keys, values = (_visitors(size) for _ in range(2))
             planes = (*keys.planes, *values.planes)
             slots.append(_Slot(planes, LayerPages(keys, values, plans)))
-        self._far = HostPages(layers, shape, kept, dtype, device) if far is None else far
+        self._far = HostPages(size) if far is None else far
         self._lanes = lanes
-        self._visits = _Visits(slots, self._far, lanes, layers, page_size)
-        self.layers = [_Layer(self._visits, index) for index in range(layers)]
+        self._visits = _Visits(slots, self._far, lanes, size.layers, size.page_size)
+        self.layers = [_Layer(self._visits, index) for index in range(size.layers)]
         self.size_bytes = self._far.size_bytes
-        self.near_bytes = len(slots) * 2 * pool_bytes(shape, kept) + self._far.near_bytes
+        visiting = 2 * len(slots) * pool_bytes(size.pool, size.kept_as)
+        self.near_bytes = visiting + self._far.near_bytes
 
     @property
     def brought_bytes(self) -> int:
@@ -103,11 +87,12 @@ class StreamedKV:
         self._far.close()
 
 
-def _visitors(shape: Shape, kept: torch.dtype, dtype: torch.dtype, device: torch.device) -> Pool:
+def _visitors(size: CacheSize) -> Pool:
     """A pool that a disk can fill: a processor's is aligned."""
-    if device.type == "cpu":
-        return pool_over(aligned(pool_bytes(shape, kept)), shape, kept, dtype)
-    return make_pool(shape, kept, dtype, device)
+    kept = size.kept_as
+    if size.device.type == "cpu":
+        return pool_over(aligned(pool_bytes(size.pool, kept)), size.pool, kept, size.dtype)
+    return make_pool(size.pool, kept, size.dtype, size.device)
 
 
 class _Visits:

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from banyan.engine.config import EngineConfig, ModelConfig
-from banyan.engine.kv import PagedKV, count_pages, kept_dtype, page_bytes
+from banyan.engine.kv import CacheSize, PagedKV, count_pages, kept_dtype, page_bytes
 from banyan.engine.pools import plane_bytes
 from banyan.engine.stream.direct import rounded
 from banyan.engine.stream.disk_pages import DiskPages, buffer_bytes
@@ -59,55 +59,32 @@ def make_cache(
 ) -> PagedKV | StreamedKV | HostedKV:
     """The KV cache of a model or of a rank's share of one, in the way that its budget has chosen.
     Raises ``EngineFailed`` where the disk has no room for it."""
-    kept = kept_dtype(config, dtype) if way is None else KEPT[way.kept]
-    device = torch.device(config.device)
-    if way is None or not way.far:
-        return PagedKV(
-            layers=model.layers,
-            kv_heads=model.kv_heads,
-            head_dim=model.head_dim,
-            pages=pages,
-            page_size=config.page_size,
-            dtype=dtype,
-            kept=kept,
-            device=device,
-        )
-    on_card = config.device != "cpu"
-    if way.on_host:
-        return HostedKV(
-            layers=model.layers,
-            kv_heads=model.kv_heads,
-            head_dim=model.head_dim,
-            pages=pages,
-            page_size=config.page_size,
-            dtype=dtype,
-            kept=kept,
-            device=device,
-            lanes=Lanes.of(device),
-        )
-    return StreamedKV(
+    size = CacheSize(
         layers=model.layers,
         kv_heads=model.kv_heads,
         head_dim=model.head_dim,
         pages=pages,
         page_size=config.page_size,
         dtype=dtype,
-        kept=kept,
-        device=device,
-        far=None if on_card else _on_disk(model, config, pages, kept),
-        lanes=Lanes.of(device) if on_card else threads(),
+        kept=kept_dtype(config, dtype) if way is None else KEPT[way.kept],
+        device=torch.device(config.device),
     )
+    if way is None or not way.far:
+        return PagedKV(size)
+    if way.on_host:
+        return HostedKV(size, lanes=Lanes.of(size.device))
+    if size.device.type == "cpu":
+        return StreamedKV(size, lanes=threads(), far=_on_disk(size, Path(config.staging)))
+    return StreamedKV(size, lanes=Lanes.of(size.device))
 
 
-def _on_disk(model: ModelConfig, config: EngineConfig, pages: int, kept: torch.dtype) -> DiskPages:
-    shape = (pages, config.page_size, model.kv_heads, model.head_dim)
-    planes = 2 * plane_bytes(shape, kept)  # of keys, and of values
+def _on_disk(size: CacheSize, folder: Path) -> DiskPages:
     return DiskPages(
-        Path(config.staging),
-        layers=model.layers,
-        pages=pages,
-        plane_bytes=planes,
-        stay=SCALE_PLANES if kept == torch.int8 else (),
+        folder,
+        layers=size.layers,
+        pages=size.pages,
+        plane_bytes=2 * plane_bytes(size.pool, size.kept_as),  # of keys, and of values
+        stay=SCALE_PLANES if size.kept_as == torch.int8 else (),
     )
 
 

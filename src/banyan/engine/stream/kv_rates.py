@@ -12,7 +12,7 @@ import torch
 
 from banyan.engine.batch import Batch, Span
 from banyan.engine.config import EngineConfig, ModelConfig
-from banyan.engine.kv import CPU, PagedKV, kept_dtype
+from banyan.engine.kv import CPU, CacheSize, PagedKV, kept_dtype
 from banyan.engine.stream.pinned import host_memory
 from banyan.plan.keys import KvRates
 
@@ -25,14 +25,16 @@ RUNS: Final = 5
 def measure_rates(model: ModelConfig, config: EngineConfig, dtype: torch.dtype) -> KvRates:
     """Time one token's attention to ``PAGES`` pages of a layer, and the copying of as many."""
     kv = PagedKV(
-        layers=1,
-        kv_heads=model.kv_heads,
-        head_dim=model.head_dim,
-        pages=PAGES,
-        page_size=config.page_size,
-        dtype=dtype,
-        kept=kept_dtype(config, dtype),
-        device=CPU,
+        CacheSize(
+            layers=1,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            pages=PAGES,
+            page_size=config.page_size,
+            dtype=dtype,
+            kept=kept_dtype(config, dtype),
+            device=CPU,
+        )
     )
     context = PAGES * config.page_size
     batch = Batch(
