@@ -26,6 +26,7 @@
     │   └── ParserLimit              the caller      422     5
     ├── ModelError                   the operator    500     6
     │   ├── CheckpointInvalid        the operator    500     6
+    │   │   └── StagingInvalid       the operator    500     6
     │   ├── UnsupportedModel         the operator    500     6
     │   ├── HashMismatch             the operator    500     6
     │   ├── DownloadFailed           the operator    502     6
@@ -219,6 +220,10 @@ class ModelError(BanyanError):
 
 class CheckpointInvalid(ModelError):
     """The checkpoint's files are missing, truncated or contradict each other."""
+
+
+class StagingInvalid(CheckpointInvalid):
+    """A staging file of streamed layers is not whole, or not what it was."""
 
 
 class UnsupportedModel(ModelError):

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from banyan.core.errors import EngineFailed
+from banyan.core.errors import EngineFailed, StagingInvalid
 from banyan.engine.feed_forward import GatedFfn
 from banyan.engine.linear import Dense
 from banyan.engine.norm import RmsNorm
 from banyan.engine.stream import staging as staging_module
 from banyan.engine.stream.direct import ALIGNMENT, DirectFile, aligned
-from banyan.engine.stream.staging import TAIL, Staging, StagingInvalid, check_space, write_staging
+from banyan.engine.stream.staging import TAIL, Staging, check_space, write_staging
 from banyan.engine.weights import LayerWeights
 
 WIDTH = 64

@@ -14,7 +14,7 @@ from tests.engine.ranks import Summing, anywhere, one_sequence
 from tests.engine.seated import seated_engine
 from tests.engine.watched import write
 
-from banyan.core.errors import InputError, PlanImpossible
+from banyan.core.errors import InputError, PlanImpossible, StagingInvalid
 from banyan.core.layout import Interval, Layout, Stage
 from banyan.engine import reference
 from banyan.engine.checkpoint import open_checkpoint
@@ -22,7 +22,6 @@ from banyan.engine.config import EngineConfig
 from banyan.engine.engine import Engine
 from banyan.engine.model import load
 from banyan.engine.stream import loading
-from banyan.engine.stream.staging import StagingInvalid
 from banyan.plan.budget import Demand, Fit, Pace
 
 IDS = [int(token) for token in torch.randint(3, 160, (24,), generator=torch.manual_seed(3))]

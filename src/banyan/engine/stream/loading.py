@@ -10,7 +10,7 @@ from typing import Final
 
 import torch
 
-from banyan.core.errors import InputError
+from banyan.core.errors import InputError, StagingInvalid
 from banyan.core.layout import Interval, Share, to_json
 from banyan.engine.checkpoint import Checkpoint
 from banyan.engine.config import EngineConfig, ModelConfig
@@ -23,7 +23,7 @@ from banyan.engine.stream import staging as staging_file
 from banyan.engine.stream.disk import ToProcessor
 from banyan.engine.stream.form import kinds
 from banyan.engine.stream.kv_choice import ways_of
-from banyan.engine.stream.staging import FORMAT, Staging, StagingInvalid, check_space, write_staging
+from banyan.engine.stream.staging import FORMAT, Staging, check_space, write_staging
 from banyan.engine.stream.streamed import StreamedWeights
 from banyan.engine.stream.timeline import private_bytes
 from banyan.engine.stream.to_card import ToCard, hold_card_to

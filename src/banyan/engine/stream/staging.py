@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 from torch import Tensor
 
-from banyan.core.errors import CheckpointInvalid, EngineFailed
+from banyan.core.errors import EngineFailed, StagingInvalid
 from banyan.engine.stream.direct import ALIGNMENT, DirectFile, aligned, bytes_of, rounded
 from banyan.engine.stream.form import Form, put_together, take_apart
 from banyan.engine.weights import LayerWeights
@@ -49,10 +49,6 @@ class StagedLayer:
     digest: str
     probe: str
     description: Any
-
-
-class StagingInvalid(CheckpointInvalid):
-    """A staging file is not whole, or not what it was."""
 
 
 class Staging:
