@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from banyan.cli import output
 from banyan.core.layout import Facts, Objective, Workload
+from banyan.plan.sizes import duration_in_words
 
 if TYPE_CHECKING:
     from banyan.plan.candidates import Candidate
@@ -44,7 +45,7 @@ def show(found: Plan, facts: Facts, model: str, launch: Sequence[str]) -> None:
     output.table(
         ("time of", "layout", "", "where it goes"),
         [
-            (_what(objective, workload), each.name, _duration(price.seconds), _parts(price))
+            (_what(objective, workload), each.name, duration_in_words(price.seconds), _parts(price))
             for objective, each in found.best.items()
             for price in (each.price(objective),)
         ],
@@ -87,8 +88,8 @@ def _speed(each: Candidate) -> tuple[str, ...]:
     return (
         _called(each),
         ", ".join(each.hosts),
-        _duration(each.ttft.seconds),
-        _duration(each.itl.seconds),
+        duration_in_words(each.ttft.seconds),
+        duration_in_words(each.itl.seconds),
         f"{each.tokens_per_s:.1f}",
     )
 
@@ -167,10 +168,6 @@ def _notes(found: Plan, facts: Facts) -> Iterator[str]:
         yield f"Assumed, not measured: {assumed}."
     if assumptions(facts, found.kind):
         yield UNMEASURED
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
 
 
 def _candidate(each: Candidate) -> dict[str, object]:

@@ -24,7 +24,7 @@ from banyan.plan.candidates import Candidate, Pricer
 from banyan.plan.cost import Machines
 from banyan.plan.matrices import WeightKind
 from banyan.plan.shares import tensor_parallel
-from banyan.plan.sizes import in_words
+from banyan.plan.sizes import duration_in_words, in_words
 
 OBJECTIVES: Final[tuple[Objective, ...]] = ("throughput", "ttft", "itl")
 EQUAL: Final = 1.005
@@ -132,7 +132,7 @@ def rejected(candidate: Candidate, winner: Candidate, objective: Objective) -> C
         return replace(candidate, cause="is no faster", reason=f"As fast{more}.")
     added = {name: seconds - theirs.parts[name] for name, seconds in ours.parts.items()}
     most = max(added, key=added.__getitem__)
-    reason = f"{ratio:.2f}x slower: {_duration(added[most])} more for {most}."
+    reason = f"{ratio:.2f}x slower: {duration_in_words(added[most])} more for {most}."
     return replace(candidate, cause=f"loses time on {most}", reason=reason)
 
 
@@ -169,7 +169,3 @@ def _remedy(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workloa
 
 def _any_fits(shape: ModelShape, kind: WeightKind, facts: Facts, workload: Workload) -> bool:
     return any(candidate.fits for candidate in _found(shape, kind, facts, workload))
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

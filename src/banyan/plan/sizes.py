@@ -234,6 +234,11 @@ def in_words(count: float) -> str:
     return f"{count / 1e9:.2f} GB ({count / 2**30:.2f} GiB)"
 
 
+def duration_in_words(seconds: float) -> str:
+    """``1.49 s``, ``26.3 ms``."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
 def _network_bytes(shape: ModelShape, share: Share, kind: WeightKind, others: Others) -> int:
     return sum(product.size_bytes(kind, others) for product in network_products(shape, share))
 
