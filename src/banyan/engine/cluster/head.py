@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,7 @@ class Head:
                 for number, each in enumerate(dealt)
             )
         else:
-            stand = partial(self._any_ground, path, config)
+            stand = partial(self._any_ground, path, config, iter(dealt))
             self.replicas = (Replica("", self._around, stand, awaited=lambda: self.awaited),)
         self._cause = ""
         self._tell()
@@ -256,9 +256,13 @@ class Head:
         self._known = facts, kind
         return deal(layouts, facts, kind)
 
-    def _any_ground(self, path: Path, config: EngineConfig, context: Context) -> Ground:
-        """All ranks of whatever hosts are here."""
-        (dealt,) = self._dealt(path, config, self._gathered(context), 1, context)
+    def _any_ground(
+        self, path: Path, config: EngineConfig, just_dealt: Iterator[Dealt], context: Context
+    ) -> Ground:
+        """All ranks of whatever hosts are here; the first time as they were just dealt."""
+        dealt = next(just_dealt, None)
+        if dealt is None:
+            (dealt,) = self._dealt(path, config, self._gathered(context), 1, context)
         return self._ground(dealt)
 
     def _own_ground(self, dealt: Dealt, context: Context) -> Ground:

@@ -93,10 +93,6 @@ class ClusterProcess(EngineProcess):
             if self._trouble is not None:
                 raise self._trouble
 
-    def blame(self, error: BanyanError) -> None:
-        """A host that is awaited will not come: ``wait_ready`` raises why."""
-        self._trouble = error
-
     def unload(self) -> None:
         """End the group; it does not form again."""
         self._ending.cancel.set()

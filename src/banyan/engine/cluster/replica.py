@@ -213,13 +213,11 @@ class Replica:
         self, ground: Ground, path: Path, name: str, config: EngineConfig, context: Context
     ) -> RunningGroup:
         """A group whose every rank has its listener bound."""
-        model, checkpoint = (
-            identify(path, name, self._around.settings.folder),
-            open_checkpoint(path),
-        )
+        own = self._around.settings
+        model = identify(path, name, own.folder)
+        checkpoint = open_checkpoint(path)
         group_id = secrets.token_hex(8)
         local, members = self._members(ground, group_id, _budget(config), context)
-        own = self._around.settings
         formation = Formation(
             roster=Roster(
                 group_id=group_id,
