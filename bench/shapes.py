@@ -63,19 +63,11 @@ def folder(shape: Shape, dtype: torch.dtype = torch.bfloat16) -> Path:
         save_file(tensors, str(target / name))
         places.update(dict.fromkeys(tensors, name))
 
-    kv = shape.hidden // shape.heads * shape.kv_heads
     for layer in range(shape.layers):
-        sizes = {
-            "self_attn.q_proj": (shape.hidden, shape.hidden),
-            "self_attn.k_proj": (kv, shape.hidden),
-            "self_attn.v_proj": (kv, shape.hidden),
-            "self_attn.o_proj": (shape.hidden, shape.hidden),
-            "mlp.gate_proj": (shape.ffn, shape.hidden),
-            "mlp.up_proj": (shape.ffn, shape.hidden),
-            "mlp.down_proj": (shape.hidden, shape.ffn),
-        }
         at = f"model.layers.{layer}."
-        tensors = {f"{at}{name}.weight": matrix(*size) for name, size in sizes.items()}
+        tensors = {
+            f"{at}{name}.weight": matrix(*size) for name, (_, size) in _matrices(shape).items()
+        }
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{at}{norm}.weight"] = torch.ones(shape.hidden, dtype=dtype)
         save(f"layer-{layer}.safetensors", tensors)
@@ -116,18 +108,8 @@ def gguf_file(shape: Shape) -> Path:
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_0)
     _add_words(writer, shape.vocab)
     generator = np.random.default_rng(0)
-    kv = shape.hidden // shape.heads * shape.kv_heads
     for layer in range(shape.layers):
-        sizes = {
-            "attn_q": (shape.hidden, shape.hidden),
-            "attn_k": (kv, shape.hidden),
-            "attn_v": (kv, shape.hidden),
-            "attn_output": (shape.hidden, shape.hidden),
-            "ffn_gate": (shape.ffn, shape.hidden),
-            "ffn_up": (shape.ffn, shape.hidden),
-            "ffn_down": (shape.hidden, shape.ffn),
-        }
-        for name, size in sizes.items():
+        for name, size in _matrices(shape).values():
             _add_q4(writer, f"blk.{layer}.{name}.weight", size, generator)
         for name in ("attn_norm", "ffn_norm"):
             ones = np.ones(shape.hidden, dtype=np.float32)
@@ -141,6 +123,21 @@ def gguf_file(shape: Shape) -> Path:
     writer.close()
     part.rename(target)
     return target
+
+
+def _matrices(shape: Shape) -> dict[str, tuple[str, tuple[int, int]]]:
+    """The matrices of a layer: their Hugging Face names, with their GGUF names and sizes."""
+    hidden, ffn = shape.hidden, shape.ffn
+    kv = hidden // shape.heads * shape.kv_heads
+    return {
+        "self_attn.q_proj": ("attn_q", (hidden, hidden)),
+        "self_attn.k_proj": ("attn_k", (kv, hidden)),
+        "self_attn.v_proj": ("attn_v", (kv, hidden)),
+        "self_attn.o_proj": ("attn_output", (hidden, hidden)),
+        "mlp.gate_proj": ("ffn_gate", (ffn, hidden)),
+        "mlp.up_proj": ("ffn_up", (ffn, hidden)),
+        "mlp.down_proj": ("ffn_down", (hidden, ffn)),
+    }
 
 
 def _add_q4(writer: Any, name: str, size: tuple[int, int], generator: np.random.Generator) -> None:
