@@ -31,11 +31,20 @@ def _can_make_namespaces() -> None:
         skip_or_fail("netns", "namespaces cannot be made here")
 
 
+def _hear_interrupts() -> None:
+    """What a shell starts in the background ignores them, and passes that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def holding() -> Iterator[subprocess.Popen[bytes]]:
     """A process that holds two hosts until it is ended."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD], cwd=BENCH, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", HOLD],
+        cwd=BENCH,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hear_interrupts,
     )
     try:
         assert process.stdout is not None

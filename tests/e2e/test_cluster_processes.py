@@ -123,8 +123,8 @@ def test_a_worker_whose_ranks_compute_ends_them_and_leaves(
         cluster.form(START_S)
         assert len(attic.children) == 2
         assert attic.end(number) == code
-        wait_until(lambda: cluster.head.cause)
-        assert "Host attic (127.0.0.1) is lost. It left the cluster." in cluster.head.cause
+        wait_until(lambda: cluster.head.status().cause)
+        assert "Host attic (127.0.0.1) is lost. It left the cluster." in cluster.head.status().cause
 
 
 @pytest.mark.long
@@ -200,7 +200,7 @@ def test_a_worker_that_was_started_over_ssh_leaves_when_that_hangs_up(
     finally:
         process.kill()
         process.wait()
-    wait_until(lambda: "It left the cluster" in cluster.head.cause)
+    wait_until(lambda: "It left the cluster" in cluster.head.status().cause)
 
 
 def serving(
